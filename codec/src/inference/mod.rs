@@ -1,0 +1,1 @@
+//! Exact inference: the same bits on every machine.

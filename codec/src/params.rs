@@ -1,0 +1,305 @@
+//! What a caller asks for: element type, shape, bound, and which models may be used.
+
+use crate::bundle::BundleId;
+use crate::error::{Error, Result};
+use std::fmt;
+
+/// The element type of an array. The numbers reach disk: never reuse or reorder them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Dtype {
+    /// IEEE 754 binary16.
+    F16 = 1,
+    /// IEEE 754 binary32.
+    F32 = 2,
+    /// IEEE 754 binary64.
+    F64 = 3,
+    /// Two's complement, 8 bits.
+    I8 = 4,
+    /// Two's complement, 16 bits.
+    I16 = 5,
+    /// Two's complement, 32 bits.
+    I32 = 6,
+    /// Two's complement, 64 bits.
+    I64 = 7,
+    /// Unsigned, 8 bits.
+    U8 = 8,
+    /// Unsigned, 16 bits.
+    U16 = 9,
+    /// Unsigned, 32 bits.
+    U32 = 10,
+    /// Unsigned, 64 bits.
+    U64 = 11,
+}
+
+impl Dtype {
+    /// Every element type, in the order of its number on disk.
+    pub const ALL: [Dtype; 11] = [
+        Dtype::F16,
+        Dtype::F32,
+        Dtype::F64,
+        Dtype::I8,
+        Dtype::I16,
+        Dtype::I32,
+        Dtype::I64,
+        Dtype::U8,
+        Dtype::U16,
+        Dtype::U32,
+        Dtype::U64,
+    ];
+
+    /// The type with this number on disk.
+    pub fn from_id(id: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| *d as u8 == id)
+    }
+
+    /// Bytes of one element.
+    pub fn size_bytes(self) -> usize {
+        match self {
+            Dtype::I8 | Dtype::U8 => 1,
+            Dtype::F16 | Dtype::I16 | Dtype::U16 => 2,
+            Dtype::F32 | Dtype::I32 | Dtype::U32 => 4,
+            Dtype::F64 | Dtype::I64 | Dtype::U64 => 8,
+        }
+    }
+
+    /// Whether this is a floating-point type.
+    pub fn is_float(self) -> bool {
+        matches!(self, Dtype::F16 | Dtype::F32 | Dtype::F64)
+    }
+
+    /// The name numpy uses: `float32`, `uint8`, ...
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F16 => "float16",
+            Dtype::F32 => "float32",
+            Dtype::F64 => "float64",
+            Dtype::I8 => "int8",
+            Dtype::I16 => "int16",
+            Dtype::I32 => "int32",
+            Dtype::I64 => "int64",
+            Dtype::U8 => "uint8",
+            Dtype::U16 => "uint16",
+            Dtype::U32 => "uint32",
+            Dtype::U64 => "uint64",
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The byte order of the caller's array; [`crate::decode`] gives back the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ByteOrder {
+    /// Least significant byte first.
+    #[default]
+    Little,
+    /// Most significant byte first.
+    Big,
+}
+
+/// What may differ between a value and its decoded self. In each formula `x` is the value, `x'` the decoded one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// `x' = x`, bit for bit.
+    Lossless,
+    /// `|x' - x| <= abs`.
+    Abs(f64),
+    /// `|x' - x| <= rel * (max - min)` over the finite, not filled values of the chunk (of the column with
+    /// [`Params::per_column`]).
+    Rel(f64),
+    /// `|x' - x| <= pw_rel * |x|` for each value; zeros stay zero.
+    PwRel(f64),
+    /// `20 log10(max - min) - 10 log10(mean (x' - x)^2) >= psnr` dB over the chunk.
+    Psnr(f64),
+    /// The model's latents alone: a fixed size, **no bound**. Needs a model.
+    Latent,
+}
+
+impl Bound {
+    /// The number of this kind of bound on disk, and its value (0 where it has none).
+    pub fn to_wire(self) -> (u8, f64) {
+        match self {
+            Bound::Lossless => (0, 0.0),
+            Bound::Abs(v) => (1, v),
+            Bound::Rel(v) => (2, v),
+            Bound::PwRel(v) => (3, v),
+            Bound::Psnr(v) => (4, v),
+            Bound::Latent => (5, 0.0),
+        }
+    }
+
+    /// The bound with this number and value; an error names what is wrong with it.
+    pub fn from_wire(kind: u8, value: f64) -> Result<Self> {
+        let bound = match kind {
+            0 => Bound::Lossless,
+            1 => Bound::Abs(value),
+            2 => Bound::Rel(value),
+            3 => Bound::PwRel(value),
+            4 => Bound::Psnr(value),
+            5 => Bound::Latent,
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "bound kind {kind} is unknown; known: 0 lossless, 1 abs, 2 rel, 3 pw_rel, 4 psnr, 5 latent"
+                )));
+            }
+        };
+        bound.validate()?;
+        Ok(bound)
+    }
+
+    /// Checks the value: finite, above zero (`rel` and `pw_rel` also below 1, `psnr` at most 400 dB).
+    pub fn validate(self) -> Result<()> {
+        let (what, value, below) = match self {
+            Bound::Lossless | Bound::Latent => return Ok(()),
+            Bound::Abs(v) => ("abs", v, f64::INFINITY),
+            Bound::Rel(v) => ("rel", v, 1.0),
+            Bound::PwRel(v) => ("pw_rel", v, 1.0),
+            Bound::Psnr(v) => ("psnr", v, 400.0),
+        };
+        if value.is_finite() && value > 0.0 && value < below {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "bound {what} = {value}: expected a finite number above 0{}; for no loss at all ask for lossless",
+            if below.is_finite() { format!(" and below {below}") } else { String::new() }
+        )))
+    }
+
+    /// The name users know: `lossless`, `abs`, `rel`, `pw_rel`, `psnr`, `latent`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bound::Lossless => "lossless",
+            Bound::Abs(_) => "abs",
+            Bound::Rel(_) => "rel",
+            Bound::PwRel(_) => "pw_rel",
+            Bound::Psnr(_) => "psnr",
+            Bound::Latent => "latent",
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Lossless | Bound::Latent => f.write_str(self.name()),
+            Bound::Abs(v) | Bound::Rel(v) | Bound::PwRel(v) | Bound::Psnr(v) => write!(f, "{} {v:e}", self.name()),
+        }
+    }
+}
+
+/// Which models take part in the auction of candidates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModelChoice {
+    /// None: classical candidates only.
+    None,
+    /// Every bundle of the registry that fits the array.
+    #[default]
+    Auto,
+    /// This bundle; it must fit. Classical candidates still win where they are smaller (not under
+    /// [`Bound::Latent`]).
+    Bundle(BundleId),
+}
+
+/// How long the encoder may search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// The cheapest candidates only.
+    Fast,
+    /// All candidates, chosen from samples.
+    #[default]
+    Default,
+    /// All candidates, each encoded in full.
+    Max,
+}
+
+/// What [`crate::encode`] is asked to do with one chunk.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Params {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Byte order of the caller's bytes.
+    pub byte_order: ByteOrder,
+    /// Extent of each axis, slowest first (C order). Empty means one value.
+    pub shape: Vec<usize>,
+    /// The promise.
+    pub bound: Bound,
+    /// The last axis holds the columns of a table: `rel`, `pw_rel` and `psnr` are then meant of each column.
+    pub per_column: bool,
+    /// A declared fill value, as the bytes of one element in `byte_order`: restored bit for bit, and left out of
+    /// ranges.
+    pub fill: Option<Vec<u8>>,
+    /// Which models take part.
+    pub model: ModelChoice,
+    /// How long to search.
+    pub effort: Effort,
+    /// Put the decoder of the winning bundle into the chunk, so that it opens anywhere.
+    pub embed: bool,
+    /// Decode the finished chunk and compare it with the input before handing it over.
+    pub check_decode: bool,
+}
+
+/// The most axes an array may have.
+pub const MAX_RANK: usize = 32;
+
+impl Params {
+    /// Little-endian `dtype` array of `shape` within `bound`; everything else at its default.
+    pub fn new(dtype: Dtype, shape: &[usize], bound: Bound) -> Self {
+        Self {
+            dtype,
+            byte_order: ByteOrder::Little,
+            shape: shape.to_vec(),
+            bound,
+            per_column: false,
+            fill: None,
+            model: ModelChoice::Auto,
+            effort: Effort::Default,
+            embed: false,
+            check_decode: false,
+        }
+    }
+
+    /// Number of values, or an error if it overflows.
+    pub fn n_values(&self) -> Result<usize> {
+        n_values(&self.shape)
+    }
+
+    /// Checks everything that can be checked without the values.
+    pub fn validate(&self) -> Result<()> {
+        self.bound.validate()?;
+        if self.shape.len() > MAX_RANK {
+            return Err(Error::invalid(format!("{} axes: at most {MAX_RANK} are supported", self.shape.len())));
+        }
+        let n = self.n_values()?;
+        if n.checked_mul(self.dtype.size_bytes()).is_none_or(|b| isize::try_from(b).is_err()) {
+            return Err(Error::invalid(format!("shape {:?} of {} does not fit the address space", self.shape, self.dtype)));
+        }
+        if let Some(fill) = &self.fill
+            && fill.len() != self.dtype.size_bytes()
+        {
+            return Err(Error::invalid(format!(
+                "the fill value has {} bytes: expected {} for {}",
+                fill.len(),
+                self.dtype.size_bytes(),
+                self.dtype
+            )));
+        }
+        if self.per_column && self.shape.is_empty() {
+            return Err(Error::invalid("per_column needs at least one axis: the last one holds the columns"));
+        }
+        Ok(())
+    }
+}
+
+/// Product of the extents, or an error if it overflows.
+pub(crate) fn n_values(shape: &[usize]) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |n, &extent| n.checked_mul(extent))
+        .ok_or_else(|| Error::invalid(format!("shape {shape:?}: the number of values overflows")))
+}
