@@ -1,0 +1,22 @@
+//! Pretrained bundles: the zoo built into the library, folders of bundles, and where new ones come from.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`zoo`] | built-in bundles, folders of `*.bundle` files, the user's folder |
+//! | [`import()`] | an ONNX pair made elsewhere becomes a bundle, or an error that says what is wrong with it |
+//! | [`onnx`] | writes the ONNX files of the bundles made here |
+//! | [`simulate`] | a small flow solver and random fields: training data that anybody can make again |
+//! | `train` | trains bundles (cargo feature `train`) |
+//!
+//! **Architecture invariant:** nothing outside the feature `train` pulls a machine-learning framework into the build:
+//! plugins that only read and write data link this crate.
+
+pub mod import;
+pub mod onnx;
+pub mod simulate;
+#[cfg(feature = "train")]
+pub mod train;
+pub mod zoo;
+
+pub use import::import;
+pub use zoo::{builtin, directory, install, standard_sources, user_dir};
