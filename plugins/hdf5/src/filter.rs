@@ -1,0 +1,154 @@
+//! One chunk through the codec, in the form HDF5 calls a filter in.
+//!
+//! HDF5 calls filters on several threads and, since a decoder may lie in a dataset of the same file, again from within
+//! a call: nothing is kept here between calls, and no lock is held while HDF5 is called.
+
+use crate::bundles;
+use crate::cd_values::Request;
+use crate::h5::{Api, api_of};
+use crate::set_local::params;
+use baler_codec::{Error, Limits, ModelChoice, Result, decode, encode};
+use libc::{c_uint, c_void, size_t};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// `H5Z_FLAG_OPTIONAL`: a chunk for which the filter returns 0 is stored as it is.
+const FLAG_OPTIONAL: c_uint = 0x0001;
+/// `H5Z_FLAG_REVERSE`: decode.
+const FLAG_REVERSE: c_uint = 0x0100;
+
+/// `H5Z_func_t`, with the caller's return address: the number of valid bytes now in `*buf`, or 0 for failure.
+///
+/// # Safety
+/// As HDF5 documents: `cd_values` holds `cd_nelmts` words; `*buf` was allocated by the calling library, holds
+/// `*buf_size` bytes, `nbytes` of them valid.
+pub(crate) unsafe extern "C" fn filter_from(
+    flags: c_uint,
+    cd_nelmts: size_t,
+    cd_values: *const c_uint,
+    nbytes: size_t,
+    buf_size: *mut size_t,
+    buf: *mut *mut c_void,
+    return_address: usize,
+) -> size_t {
+    let api = api_of(return_address).ok();
+    let reading = flags & FLAG_REVERSE != 0;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        if cd_values.is_null() && cd_nelmts > 0 || buf.is_null() || buf_size.is_null() {
+            return Err(Error::invalid("HDF5 passed a null pointer"));
+        }
+        // SAFETY: not null unless empty, and HDF5 vouches for the length.
+        let words = if cd_nelmts == 0 { &[] } else { unsafe { std::slice::from_raw_parts(cd_values, cd_nelmts) } };
+        // SAFETY: buf and buf_size are not null; *buf holds nbytes valid bytes. *buf_size is only what was allocated.
+        let (input, allocated) = unsafe {
+            let (start, allocated) = (*buf, *buf_size);
+            if start.is_null() || nbytes == 0 || nbytes > allocated {
+                return Err(Error::corrupt(format!("a chunk of {nbytes} bytes in a buffer of {allocated}")));
+            }
+            (std::slice::from_raw_parts(start.cast::<u8>(), nbytes), allocated)
+        };
+        let output = if reading {
+            read_chunk(api, words, input)?
+        } else {
+            let output = write_chunk(api, words, input)?;
+            if flags & FLAG_OPTIONAL != 0 && output.len() >= nbytes {
+                // Not smaller: HDF5 keeps the chunk as it is, which costs nothing and is within every bound.
+                return Ok(0);
+            }
+            output
+        };
+        // SAFETY: the pointers are valid, input is not used any more.
+        unsafe { hand_over(api, &output, allocated, buf_size, buf) }
+    }));
+    let doing = if reading { "reading" } else { "writing" };
+    let message = match result {
+        Ok(Ok(len)) => return len,
+        Ok(Err(error)) => format!("Baler filter, {doing} a chunk of {nbytes} bytes: {error}"),
+        Err(_) => format!("Baler filter, {doing} a chunk of {nbytes} bytes: internal error (a panic)"),
+    };
+    if let Some(api) = api {
+        api.push_error(line!(), &message);
+    }
+    0
+}
+
+/// Encodes.
+fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
+    let request = Request::from_words(words)?;
+    let params = params(&request)?;
+    let expected = params.n_values()? * params.dtype.size_bytes();
+    if values.len() != expected {
+        return Err(Error::invalid(format!(
+            "expected {expected} bytes for {:?} {}: another filter has changed them",
+            params.shape, params.dtype
+        )));
+    }
+    let registry = match params.model {
+        ModelChoice::Bundle(_) => bundles::registry(api),
+        _ => bundles::auto_registry(api, request.auto_bundle.as_ref()),
+    };
+    encode(&params, values, &registry)
+}
+
+/// Decodes. Only the header in the chunk says how: `cd_values` are what was asked for when it was written, and tools
+/// rewrite them. But they do say how many bytes HDF5 will read from the result, whatever the chunk holds.
+fn read_chunk(api: Option<&'static Api>, words: &[u32], stream: &[u8]) -> Result<Vec<u8>> {
+    let mut limits = Limits::default();
+    let array = Request::from_words(words)?.array;
+    if let Some(array) = &array {
+        limits.max_output_bytes = array.len_bytes()?;
+    }
+    let decoded = decode(stream, &bundles::registry(api), &limits)?;
+    if let Some(array) = array
+        && (decoded.dtype != array.dtype
+            || (decoded.byte_order != array.byte_order && array.dtype.size_bytes() > 1)
+            || decoded.values.len() != array.len_bytes()?)
+    {
+        return Err(Error::corrupt(format!(
+            "the chunk holds {:?} {} ({:?}-endian), the dataset expects {:?} {} ({:?}-endian): it belongs elsewhere",
+            decoded.shape, decoded.dtype, decoded.byte_order, array.shape, array.dtype, array.byte_order
+        )));
+    }
+    Ok(decoded.values)
+}
+
+/// Puts `output` into HDF5's buffer, a larger one if need be.
+///
+/// # Safety
+/// `*buf` must be memory of the calling library with `allocated` bytes.
+unsafe fn hand_over(
+    api: Option<&'static Api>,
+    output: &[u8],
+    allocated: usize,
+    buf_size: *mut size_t,
+    buf: *mut *mut c_void,
+) -> Result<usize> {
+    if output.len() > allocated {
+        // The library's own allocator, since the library will free it. Where that cannot be reached it is malloc:
+        // HDF5 uses that itself unless it was built to check its memory.
+        // SAFETY: plain allocation.
+        let larger = match api {
+            Some(api) => unsafe { (api.H5allocate_memory)(output.len(), 0) },
+            None => unsafe { libc::malloc(output.len()) },
+        };
+        if larger.is_null() {
+            return Err(Error::new(
+                baler_codec::ErrorKind::LimitExceeded,
+                format!("no memory for {} bytes", output.len()),
+            ));
+        }
+        // SAFETY: the old buffer is the library's, from the same allocator, and nobody uses it any more.
+        unsafe {
+            match api {
+                Some(api) => {
+                    (api.H5free_memory)(*buf);
+                }
+                None => libc::free(*buf),
+            }
+            *buf = larger;
+            *buf_size = output.len();
+        }
+    }
+    // SAFETY: *buf now holds at least output.len() bytes, and output is memory of ours.
+    unsafe { std::ptr::copy_nonoverlapping(output.as_ptr(), (*buf).cast::<u8>(), output.len()) };
+    Ok(output.len())
+}

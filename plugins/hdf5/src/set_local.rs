@@ -1,0 +1,244 @@
+//! What happens when a dataset is created: the request is checked against the dataset, completed with what is known
+//! about it, and stored.
+//!
+//! Both callbacks refuse with a *negative* return and a message on HDF5's error stack. `can_apply` may also answer 0,
+//! "not applicable", but h5py adds every third-party filter as optional, and for those HDF5 takes a 0 as leave to go
+//! on: the dataset is then created with a filter that cannot do its work.
+
+use crate::bundles;
+use crate::cd_values::{self, Array, MAX_WORDS, Request};
+use crate::datatype::element_of;
+use crate::h5::{Api, Herr, Hid, Hsize, api_of};
+use crate::FILTER_ID;
+use baler_codec::{Bound, Error, ModelChoice, Params, Result};
+use libc::{c_uint, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// `H5S_MAX_RANK`.
+const H5S_MAX_RANK: usize = 32;
+/// `H5D_FILL_VALUE_USER_DEFINED`.
+const FILL_USER_DEFINED: i32 = 2;
+
+/// `can_apply`: 1 or a refusal.
+pub(crate) unsafe extern "C" fn can_apply_from(dcpl: Hid, type_id: Hid, space: Hid, return_address: usize) -> Herr {
+    guarded(return_address, |api| {
+        // SAFETY: HDF5 hands over open handles of the library that called.
+        let (request, _) = unsafe { complete(api, dcpl, type_id) }?;
+        // SAFETY: as above.
+        unsafe { choose_model(api, request, space, false) }.map(|_| 1)
+    })
+}
+
+/// `set_local`: stores the completed request in the property list.
+pub(crate) unsafe extern "C" fn set_local_from(dcpl: Hid, type_id: Hid, space: Hid, return_address: usize) -> Herr {
+    guarded(return_address, |api| {
+        // SAFETY: HDF5 hands over open handles of the library that called.
+        let (request, flags) = unsafe { complete(api, dcpl, type_id) }?;
+        // SAFETY: as above.
+        let words = unsafe { choose_model(api, request, space, true) }?.to_words()?;
+        // SAFETY: as above; the array has the length that is said.
+        match unsafe { (api.H5Pmodify_filter)(dcpl, FILTER_ID, flags, words.len(), words.as_ptr()) } {
+            0.. => Ok(1),
+            _ => Err(Error::invalid("HDF5 refused to store the filter's parameters in the property list")),
+        }
+    })
+}
+
+/// Runs `work`, turns errors and panics into a message on the error stack and a negative status.
+fn guarded(return_address: usize, work: impl FnOnce(&'static Api) -> Result<Herr>) -> Herr {
+    let api = match api_of(return_address) {
+        Ok(api) => api,
+        Err(reason) => {
+            // There is no error stack to write to; without this line nobody could tell why a dataset is not created.
+            eprintln!(
+                "Baler filter: cannot write: HDF5's own functions are needed for that, and those of the HDF5 library \
+                 that called cannot be reached ({reason}). Link the program to a shared libhdf5, or export its \
+                 symbols (-rdynamic). Reading works."
+            );
+            return -1;
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(|| work(api))) {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => {
+            api.push_error(line!(), &format!("Baler filter refused: {error}"));
+            -1
+        }
+        Err(_) => {
+            api.push_error(line!(), "Baler filter: internal error (a panic) while the dataset was created");
+            -1
+        }
+    }
+}
+
+/// The request in `dcpl`, completed with element type, chunk and fill value; and the filter's flags.
+///
+/// # Safety
+/// The handles must be open ones of the library that `api` belongs to.
+unsafe fn complete(api: &'static Api, dcpl: Hid, type_id: Hid) -> Result<(Request, c_uint)> {
+    // SAFETY: passed on.
+    let (mut request, flags) = unsafe { stored_request(api, dcpl) }?;
+    // SAFETY: passed on.
+    unsafe { check_position(api, dcpl) }?;
+    // SAFETY: passed on.
+    let (dtype, byte_order) = unsafe { element_of(api, type_id) }?;
+    let mut extents: [Hsize; H5S_MAX_RANK] = [0; H5S_MAX_RANK];
+    // SAFETY: passed on; the array has the length that is said.
+    let rank = unsafe { (api.H5Pget_chunk)(dcpl, H5S_MAX_RANK as i32, extents.as_mut_ptr()) };
+    let rank = usize::try_from(rank)
+        .ok()
+        .filter(|rank| (1..=H5S_MAX_RANK).contains(rank))
+        .ok_or_else(|| Error::invalid("the dataset has no chunks: filters need a chunked layout of rank 1 or more"))?;
+    let shape = cd_values::merge_leading_axes(&extents[..rank])?;
+    let mut fill = None;
+    let mut status = 0;
+    // SAFETY: passed on; status is writable.
+    if unsafe { (api.H5Pfill_value_defined)(dcpl, &raw mut status) } >= 0 && status == FILL_USER_DEFINED {
+        let mut bytes = vec![0u8; dtype.size_bytes()];
+        // SAFETY: passed on; the buffer holds one element of type_id.
+        if unsafe { (api.H5Pget_fill_value)(dcpl, type_id, bytes.as_mut_ptr().cast::<c_void>()) } >= 0 {
+            fill = Some(bytes);
+        }
+    }
+    let copied = request.array.is_some();
+    request.array = Some(Array { dtype, byte_order, shape, fill });
+    params(&request)?.validate()?;
+    if copied { drop_unusable_model(api, &mut request) }
+    Ok((request, flags))
+}
+
+/// The words of our filter in `dcpl`, read as a request, and its flags.
+///
+/// # Safety
+/// As for [`complete`].
+unsafe fn stored_request(api: &Api, dcpl: Hid) -> Result<(Request, c_uint)> {
+    let mut words = [0 as c_uint; MAX_WORDS];
+    let (mut n_words, mut flags, mut config) = (words.len(), 0, 0);
+    // SAFETY: passed on; the array has the length that is said, no name is asked for.
+    let status = unsafe {
+        (api.H5Pget_filter_by_id2)(
+            dcpl,
+            FILTER_ID,
+            &raw mut flags,
+            &raw mut n_words,
+            words.as_mut_ptr(),
+            0,
+            std::ptr::null_mut(),
+            &raw mut config,
+        )
+    };
+    if status < 0 {
+        return Err(Error::invalid("the property list does not hold this filter"));
+    }
+    // n_words is now the number there are, which may be more than were handed over.
+    let words = words
+        .get(..n_words)
+        .ok_or_else(|| Error::invalid(format!("{n_words} cd_values: at most {MAX_WORDS} are defined")))?;
+    Ok((Request::from_words(words)?, flags))
+}
+
+/// Refuses a pipeline in which another filter comes first: what we would get then is no longer the values.
+///
+/// # Safety
+/// As for [`complete`].
+unsafe fn check_position(api: &Api, dcpl: Hid) -> Result<()> {
+    let mut name = [0u8; 64];
+    let (mut n_words, mut flags, mut config) = (0, 0, 0);
+    // SAFETY: passed on; no words are asked for; the name's buffer has the length that is said.
+    let first = unsafe {
+        (api.H5Pget_filter2)(
+            dcpl,
+            0,
+            &raw mut flags,
+            &raw mut n_words,
+            std::ptr::null_mut(),
+            name.len(),
+            name.as_mut_ptr().cast(),
+            &raw mut config,
+        )
+    };
+    if first == FILTER_ID {
+        return Ok(());
+    }
+    let name = match first {
+        1 => "deflate".into(),
+        2 => "shuffle".into(),
+        3 => "fletcher32".into(),
+        _ => String::from_utf8_lossy(name.split(|&b| b == 0).next().unwrap_or_default()).into_owned(),
+    };
+    Err(Error::invalid(format!(
+        "filter {first} ({name}) comes before it in the pipeline: it must be the first, since it needs the values as \
+         they are; remove the other (shuffle gains nothing here) or put it after"
+    )))
+}
+
+/// A dataset that is being copied with its filter may name a bundle of which only the decoder travelled along. That
+/// is enough to read and not to write; within a bound the other candidates can do the work.
+fn drop_unusable_model(api: &'static Api, request: &mut Request) {
+    let ModelChoice::Bundle(id) = request.model else { return };
+    if request.bound != Bound::Latent && bundles::find(Some(api), &id).is_ok_and(|b| b.encoder_onnx().is_none()) {
+        request.model = ModelChoice::Auto;
+    }
+}
+
+/// Checks that the models asked for are there and fit. With `store`, sees to it that readers will find the decoder: in
+/// the file, or where that cannot be, in each chunk.
+///
+/// # Safety
+/// As for [`complete`].
+unsafe fn choose_model(api: &'static Api, mut request: Request, space: Hid, store: bool) -> Result<Request> {
+    let Some(array) = &request.array else { return Ok(request) };
+    let n_values = {
+        // SAFETY: passed on.
+        let n = unsafe { (api.H5Sget_simple_extent_npoints)(space) };
+        u64::try_from(n).unwrap_or(0)
+    };
+    // A dataset that is to grow may start empty: it will have at least one chunk.
+    let dataset_bytes = n_values.saturating_mul(array.dtype.size_bytes() as u64).max(array.len_bytes()? as u64);
+    match request.model {
+        ModelChoice::None => {
+            if request.bound == Bound::Latent {
+                return Err(Error::invalid("the bound `latent` needs a model: name one, or choose auto"));
+            }
+        }
+        ModelChoice::Bundle(id) => {
+            let bundle = bundles::find(Some(api), &id)?;
+            let name = &bundle.manifest().name;
+            if !bundles::fits(&bundle, &array.shape) {
+                return Err(Error::invalid(format!(
+                    "bundle {name} ({id}) stands for tiles of {:?}, which do not fit into chunks of {:?}: the trailing \
+                     axes of a chunk must be at least as long",
+                    bundle.manifest().input.tile,
+                    array.shape
+                )));
+            }
+            bundle.encoder()?;
+            if store && !request.embed && !bundles::is_builtin(&id) {
+                request.embed = !bundles::write_to_file(api, &bundle);
+            }
+        }
+        ModelChoice::Auto => {
+            // With `embed`, readers have it in any case.
+            request.auto_bundle = bundles::pick_for_auto(&array.shape, dataset_bytes)
+                .filter(|bundle| !store || request.embed || bundles::write_to_file(api, bundle))
+                .map(|bundle| bundle.id());
+        }
+    }
+    Ok(request)
+}
+
+/// The codec's words for a completed request.
+pub(crate) fn params(request: &Request) -> Result<Params> {
+    let array = request.array.as_ref().ok_or_else(|| {
+        Error::invalid("cd_values hold no element type and no chunk: the dataset was created without this plugin")
+    })?;
+    let mut params = Params::new(array.dtype, &array.shape, request.bound);
+    params.byte_order = array.byte_order;
+    params.per_column = request.per_column;
+    params.fill = array.fill.clone();
+    params.model = request.model;
+    params.effort = request.effort;
+    params.embed = request.embed;
+    params.check_decode = request.check_decode;
+    Ok(params)
+}
