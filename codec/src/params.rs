@@ -269,6 +269,16 @@ impl Params {
         n_values(&self.shape)
     }
 
+    /// The bits of the declared fill value, whatever the byte order.
+    pub(crate) fn fill_bits(&self) -> Option<u64> {
+        let mut bytes = self.fill.clone()?;
+        if self.byte_order == ByteOrder::Big {
+            bytes.reverse();
+        }
+        bytes.resize(8, 0);
+        Some(bytes.iter().rev().fold(0, |bits, &b| bits << 8 | u64::from(b)))
+    }
+
     /// Checks everything that can be checked without the values.
     pub fn validate(&self) -> Result<()> {
         self.bound.validate()?;

@@ -1,0 +1,141 @@
+//! Decoding a chunk.
+
+use super::header::Header;
+use super::{CHECKSUM_BYTES, checksum};
+use crate::bundle::Bundle;
+use crate::candidate::{self, Target, constant, numbers, quantised, raw};
+use crate::element::swap_order;
+use crate::error::{Error, ErrorKind, Result};
+use crate::family;
+use crate::params::{ByteOrder, Dtype};
+use crate::registry::Registry;
+use crate::wire::Reader;
+use std::sync::Arc;
+
+/// What a reader is ready to spend on one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest decoded array, in bytes. A constant chunk of a hundred bytes may stand for gigabytes: a host that knows
+    /// the size it expects should say so here.
+    pub max_output_bytes: usize,
+}
+
+impl Default for Limits {
+    /// 4 GiB: the largest chunk of HDF5 1.x.
+    fn default() -> Self {
+        Self { max_output_bytes: usize::try_from(1u64 << 32).unwrap_or(usize::MAX) }
+    }
+}
+
+/// A decoded chunk.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Decoded {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Byte order of `values`.
+    pub byte_order: ByteOrder,
+    /// Extents, slowest axis first.
+    pub shape: Vec<usize>,
+    /// The array in C order.
+    pub values: Vec<u8>,
+}
+
+/// Checks the checksum and takes a chunk apart: header, embedded decoder, the parts' bytes.
+pub(super) fn open(stream: &[u8]) -> Result<(Header, Option<&[u8]>, Reader<'_>)> {
+    let Some((body, sum)) = stream.split_last_chunk::<CHECKSUM_BYTES>() else {
+        return Err(Error::corrupt(format!("a chunk of {} bytes is cut: not even a checksum fits", stream.len())));
+    };
+    let (found, stored) = (checksum(body), u64::from_le_bytes(*sum));
+    if found != stored {
+        // Something that never was a chunk, or a newer one, deserves the better message.
+        Header::read(&mut Reader::new(body))?;
+        return Err(Error::corrupt(format!(
+            "the chunk is damaged: its checksum is {found:016x}, stored is {stored:016x}; restore the file from a copy"
+        )));
+    }
+    let mut input = Reader::new(body);
+    let header = Header::read(&mut input)?;
+    let embedded = if header.is_embedded { Some(input.block("the embedded decoder")?) } else { None };
+    Ok((header, embedded, input))
+}
+
+/// Reads a chunk's header, after checking the checksum of the whole.
+///
+/// # Errors
+/// As [`decode`], but for those that need the values.
+pub fn decode_header(stream: &[u8]) -> Result<Header> {
+    open(stream).map(|(header, ..)| header)
+}
+
+/// Decodes a chunk that [`crate::encode`] wrote.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if any bit is not as it was written; [`ErrorKind::ModelMissing`] if the chunk needs a bundle
+/// that neither the chunk nor `registry` has; [`ErrorKind::LimitExceeded`]; [`ErrorKind::Version`].
+pub fn decode(stream: &[u8], registry: &Registry, limits: &Limits) -> Result<Decoded> {
+    let (header, embedded, mut input) = open(stream)?;
+    let len = header.len_bytes();
+    if len > limits.max_output_bytes {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "the chunk holds {:?} values of {}, {len} bytes: the caller allows {}",
+                header.shape, header.dtype, limits.max_output_bytes
+            ),
+        ));
+    }
+    let bundle = match (header.model, embedded) {
+        (None, _) => None,
+        (Some(id), Some(packed)) => {
+            let bundle = Bundle::parse(packed).map_err(|e| e.context("the decoder embedded in the chunk"))?;
+            if bundle.id() != id {
+                return Err(Error::corrupt(format!("the chunk needs model {id} and embeds {}", bundle.id())));
+            }
+            Some(Arc::new(bundle))
+        }
+        (Some(id), None) => Some(registry.find(&id)?),
+    };
+    let mut values = vec![0; len];
+    let (shape, n_parts) = header.parts();
+    // An array without values has no parts to read, whatever its number of columns.
+    if n_parts == 1 {
+        let mut target = Target { dtype: header.dtype, out: &mut values };
+        decode_part(&mut input, bundle.as_deref(), &shape, &mut target)?;
+    } else if len > 0 {
+        let size = header.dtype.size_bytes();
+        let mut column = vec![0; len / n_parts];
+        for c in 0..n_parts {
+            let mut target = Target { dtype: header.dtype, out: &mut column };
+            decode_part(&mut input, bundle.as_deref(), &shape, &mut target)
+                .map_err(|e| e.context(format_args!("column {c}")))?;
+            for (row, element) in column.chunks_exact(size).enumerate() {
+                let at = (row * n_parts + c) * size;
+                values[at..at + size].copy_from_slice(element);
+            }
+        }
+    }
+    input.finish("the last part")?;
+    swap_order(&mut values, header.dtype, header.byte_order);
+    Ok(Decoded { dtype: header.dtype, byte_order: header.byte_order, shape: header.shape, values })
+}
+
+fn decode_part(input: &mut Reader<'_>, bundle: Option<&Bundle>, shape: &[usize], target: &mut Target<'_>) -> Result<()> {
+    let part = input.block("a part")?;
+    let (&method, payload) = part.split_first().ok_or_else(|| Error::corrupt("a part without a method"))?;
+    match method {
+        candidate::RAW => raw::decode(payload, target),
+        candidate::CONSTANT => constant::decode(payload, target),
+        candidate::QUANTISED => quantised::decode(payload, target),
+        candidate::NUMBERS => numbers::decode(payload, target),
+        _ => {
+            let family = family::by_method(method)
+                .ok_or_else(|| Error::corrupt(format!("method {method} is unknown to this build")))?;
+            let bundle = bundle.ok_or_else(|| Error::corrupt("a model's part in a chunk without a model"))?;
+            if family.name() != bundle.manifest().family {
+                return Err(Error::corrupt(format!("method {method} with a model of another family")));
+            }
+            family.decode(bundle, payload, shape, target)
+        }
+    }
+}

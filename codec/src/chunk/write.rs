@@ -1,0 +1,305 @@
+//! Encoding a chunk: the auction.
+//!
+//! Every candidate that can keep the promise is estimated or encoded, and the smallest is written. The chunk is
+//! therefore never larger than the best classical candidate, and a model earns its place chunk by chunk.
+
+use super::header::Header;
+use super::read::{Limits, decode};
+use super::checksum;
+use crate::bound::{Promise, check};
+use crate::bundle::{Bundle, Contents};
+use crate::candidate::{self, Part, constant, numbers, quantised, raw};
+use crate::element::{Elements, swap_order};
+use crate::error::{Error, ErrorKind, Result};
+use crate::family;
+use crate::params::{Bound, Effort, ModelChoice, Params};
+use crate::quantize::quantise;
+use crate::registry::Registry;
+use crate::special::Specials;
+use crate::wire::Writer;
+use std::sync::Arc;
+
+/// Encodes one chunk: `values` holds `params.shape` elements in C order and `params.byte_order`.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] for parameters that contradict each other or the length of `values`;
+/// [`ErrorKind::ModelMissing`] if a bundle is asked for by name and no source has it, or under [`Bound::Latent`] none
+/// fits.
+pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec<u8>> {
+    params.validate()?;
+    let expected = params.n_values()? * params.dtype.size_bytes();
+    if values.len() != expected {
+        return Err(Error::invalid(format!(
+            "{} bytes of values: shape {:?} of {} takes {expected}",
+            values.len(),
+            params.shape,
+            params.dtype
+        )));
+    }
+    let mut swapped;
+    let canonical = if params.byte_order == crate::ByteOrder::Big {
+        swapped = values.to_vec();
+        swap_order(&mut swapped, params.dtype, params.byte_order);
+        &swapped[..]
+    } else {
+        values
+    };
+    let models = models(params, registry)?;
+    let stream = Auction { params, canonical, models }.run()?;
+    if params.check_decode {
+        check_decode(params, values, &stream, registry)?;
+    }
+    Ok(stream)
+}
+
+/// The bundles that take part.
+fn models(params: &Params, registry: &Registry) -> Result<Vec<Arc<Bundle>>> {
+    let fits = |bundle: &Bundle| match family::of(bundle) {
+        Some(family) => family.fits(bundle, params.dtype, &params.shape),
+        None => Err(Error::unsupported("the model's family is unknown to this build")),
+    };
+    let models = match params.model {
+        ModelChoice::None => Vec::new(),
+        ModelChoice::Auto => registry.list().into_iter().filter(|b| fits(b).is_ok()).collect(),
+        ModelChoice::Bundle(id) => {
+            let bundle = registry.find(&id)?;
+            fits(&bundle)?;
+            vec![bundle]
+        }
+    };
+    if params.bound == Bound::Latent && models.is_empty() {
+        return Err(Error::new(
+            ErrorKind::ModelMissing,
+            format!(
+                "the bound `latent` keeps a model's latents and nothing else: no model for {} of shape {:?} is there",
+                params.dtype, params.shape
+            ),
+        ));
+    }
+    Ok(models)
+}
+
+/// Decodes what was written and compares it with the input.
+fn check_decode(params: &Params, values: &[u8], stream: &[u8], registry: &Registry) -> Result<()> {
+    let limits = Limits { max_output_bytes: usize::MAX };
+    let decoded = decode(stream, registry, &limits).map_err(|e| e.context("check-decode"))?;
+    let found = check(params, values, &decoded.values)?;
+    if found.is_kept() {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "check-decode: {} of {} values break the bound, the first at {:?}; please report this with the data",
+        found.n_broken, found.n_values, found.first_broken
+    )))
+}
+
+struct Auction<'a> {
+    params: &'a Params,
+    /// Little-endian elements.
+    canonical: &'a [u8],
+    models: Vec<Arc<Bundle>>,
+}
+
+/// One part as it will be written: method and payload, and the model it needs.
+struct Winner {
+    bytes: Vec<u8>,
+    model: Option<Arc<Bundle>>,
+}
+
+impl Auction<'_> {
+    fn run(&self) -> Result<Vec<u8>> {
+        let params = self.params;
+        let is_columnar = params.per_column || (self.models.is_empty() && self.columns_pay());
+        let mut winners = Vec::new();
+        if is_columnar {
+            let n_columns = *params.shape.last().unwrap_or(&1);
+            let rows = &params.shape[..params.shape.len() - 1];
+            // A bound that is meant of the whole array is resolved before the columns part.
+            let promise = if params.per_column { None } else { Some(self.promise(self.canonical)) };
+            for column in 0..if self.canonical.is_empty() { 0 } else { n_columns } {
+                let column = gather_column(self.canonical, params.dtype.size_bytes(), n_columns, column);
+                let promise = promise.unwrap_or_else(|| self.promise(&column));
+                winners.push(self.part(&column, rows, promise, n_columns == 1)?);
+            }
+        } else {
+            winners.push(self.part(self.canonical, &params.shape, self.promise(self.canonical), true)?);
+        }
+        let model = winners.iter().find_map(|w| w.model.clone());
+        let header = Header {
+            dtype: params.dtype,
+            byte_order: params.byte_order,
+            shape: params.shape.clone(),
+            bound: params.bound,
+            per_column: params.per_column,
+            is_columnar,
+            model: model.as_ref().map(|m| m.id()),
+            is_embedded: params.embed && model.is_some(),
+        };
+        let mut out = Writer::default();
+        header.write(&mut out);
+        if let (true, Some(model)) = (header.is_embedded, &model) {
+            out.block(&model.to_bytes(Contents::DecoderOnly));
+        }
+        if is_columnar && header.parts().1 == 1 && winners.is_empty() {
+            // One column without rows is one part without values.
+            winners.push(Winner { bytes: with_method(candidate::RAW, Vec::new()), model: None });
+        }
+        for winner in &winners {
+            out.block(&winner.bytes);
+        }
+        let sum = checksum(&out.bytes);
+        out.raw(&sum.to_le_bytes());
+        Ok(out.bytes)
+    }
+
+    fn specials(&self, bytes: &[u8]) -> Specials {
+        Specials::find(Elements::new(self.params.dtype, bytes), self.params.fill_bits())
+    }
+
+    /// The bound resolved against these values.
+    fn promise(&self, bytes: &[u8]) -> Promise {
+        let elements = Elements::new(self.params.dtype, bytes);
+        let is_special = crate::special::special_test(self.params.dtype, self.params.fill_bits());
+        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+        if matches!(self.params.bound, Bound::Rel(_) | Bound::Psnr(_)) {
+            for i in (0..elements.len()).filter(|&i| !is_special(elements.bits(i))) {
+                let v = elements.value(i);
+                min = min.min(v);
+                max = max.max(v);
+            }
+            if min > max {
+                return Promise::Exact;
+            }
+        }
+        Promise::resolve(self.params.bound, min, max)
+    }
+
+    /// Whether an array without declared columns is smaller column by column, judged from some rows.
+    fn columns_pay(&self) -> bool {
+        const MAX_COLUMNS: usize = 256;
+        const SAMPLE_ROWS: usize = 2048;
+        let params = self.params;
+        let &[n_rows, n_columns] = &params.shape[..] else { return false };
+        if !(2..=MAX_COLUMNS).contains(&n_columns) || n_rows < 64.max(4 * n_columns) || params.effort == Effort::Fast {
+            return false;
+        }
+        let row_bytes = n_columns * params.dtype.size_bytes();
+        let n_sample = n_rows.min(SAMPLE_ROWS);
+        let start = (n_rows - n_sample) / 2 * row_bytes;
+        let rows = &self.canonical[start..start + n_sample * row_bytes];
+        let promise = self.promise(self.canonical);
+        let bytes = |bytes: &[u8], shape: &[usize]| {
+            let specials = self.specials(bytes);
+            let elements = Elements::new(params.dtype, bytes);
+            let part = Part { elements, shape, specials: &specials, promise, effort: Effort::Fast };
+            let quantised = quantise(elements, &specials, promise);
+            constant::encode(&part, &quantised).unwrap_or_else(|| quantised::encode(&part, &quantised)).len()
+        };
+        let whole = bytes(rows, &[n_sample, n_columns]);
+        let apart: usize = (0..n_columns)
+            .map(|c| bytes(&gather_column(rows, params.dtype.size_bytes(), n_columns, c), &[n_sample]))
+            .sum();
+        apart < whole
+    }
+
+    /// Holds the auction for one part.
+    fn part(&self, bytes: &[u8], shape: &[usize], promise: Promise, models_allowed: bool) -> Result<Winner> {
+        let params = self.params;
+        let elements = Elements::new(params.dtype, bytes);
+        let specials = self.specials(bytes);
+        let part = Part { elements, shape, specials: &specials, promise, effort: params.effort };
+        if bytes.is_empty() {
+            return Ok(Winner { bytes: with_method(candidate::RAW, raw::encode(&part)), model: None });
+        }
+        if promise == Promise::None {
+            return self.latents_only(&part, models_allowed);
+        }
+        let quantised = quantise(elements, &specials, promise);
+        if let Some(constant) = constant::encode(&part, &quantised) {
+            return Ok(Winner { bytes: with_method(candidate::CONSTANT, constant), model: None });
+        }
+        let mut best =
+            Winner { bytes: with_method(candidate::QUANTISED, quantised::encode(&part, &quantised)), model: None };
+        if promise == Promise::Exact || self.numbers_pay(elements, &part) {
+            if let Some(numbers) = numbers::encode(&part) {
+                best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
+            }
+        }
+        if models_allowed {
+            for bundle in &self.models {
+                let Some(family) = family::of(bundle) else { continue };
+                match family.encode(bundle, &part, best.bytes.len()) {
+                    Ok(Some(payload)) => {
+                        best.keep_smaller(with_method(family.method(), payload), Some(bundle.clone()));
+                    }
+                    Ok(None) => {}
+                    // A model that nobody asked for by name may fail (its encoder can need a runtime that is not
+                    // here); the classical candidates serve.
+                    Err(e) if params.model != ModelChoice::Auto => return Err(e),
+                    Err(_) => {}
+                }
+            }
+        }
+        if best.bytes.len() >= bytes.len() {
+            best.keep_smaller(with_method(candidate::RAW, raw::encode(&part)), None);
+        }
+        Ok(best)
+    }
+
+    /// [`Bound::Latent`]: the first model that encodes.
+    fn latents_only(&self, part: &Part<'_>, models_allowed: bool) -> Result<Winner> {
+        if !models_allowed {
+            return Err(Error::invalid("the bound `latent` is meant of whole chunks: leave per_column out"));
+        }
+        let mut best: Option<Winner> = None;
+        for bundle in &self.models {
+            let Some(family) = family::of(bundle) else { continue };
+            if let Some(payload) = family.encode(bundle, part, usize::MAX)? {
+                let bytes = with_method(family.method(), payload);
+                match &mut best {
+                    Some(best) => best.keep_smaller(bytes, Some(bundle.clone())),
+                    None => best = Some(Winner { bytes, model: Some(bundle.clone()) }),
+                }
+            }
+        }
+        // Nothing but special or equal values has no latents: keep them as they are.
+        Ok(best.unwrap_or_else(|| Winner { bytes: with_method(candidate::RAW, raw::encode(part)), model: None }))
+    }
+
+    /// Whether the lossless numbers may beat the quantised ones: values with few digits or steps of their own.
+    fn numbers_pay(&self, elements: Elements<'_>, part: &Part<'_>) -> bool {
+        const SAMPLE: usize = 1 << 14;
+        if self.params.effort == Effort::Fast {
+            return false;
+        }
+        let n = elements.len().min(SAMPLE);
+        let size = elements.dtype.size_bytes();
+        let start = (elements.len() - n) / 2 * size;
+        let sample = &elements.bytes[start..start + n * size];
+        let specials = self.specials(sample);
+        let some = Elements::new(elements.dtype, sample);
+        let shape = [n];
+        let as_part = Part { elements: some, shape: &shape, specials: &specials, effort: Effort::Fast, ..*part };
+        let quantised = quantise(some, &specials, part.promise);
+        numbers::sample_len(some) < quantised::encode(&as_part, &quantised).len() * 5 / 4
+    }
+}
+
+impl Winner {
+    fn keep_smaller(&mut self, bytes: Vec<u8>, model: Option<Arc<Bundle>>) {
+        if bytes.len() < self.bytes.len() {
+            *self = Winner { bytes, model };
+        }
+    }
+}
+
+fn with_method(method: u8, payload: Vec<u8>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len() + 1);
+    bytes.push(method);
+    bytes.extend_from_slice(&payload);
+    bytes
+}
+
+fn gather_column(bytes: &[u8], size: usize, n_columns: usize, column: usize) -> Vec<u8> {
+    bytes.chunks_exact(n_columns * size).flat_map(|row| &row[column * size..(column + 1) * size]).copied().collect()
+}

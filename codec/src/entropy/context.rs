@@ -1,0 +1,524 @@
+//! An adaptive binary range coder conditioned on the values around.
+//!
+//! Residuals of a field are small where its neighbours' residuals are small: what a memoryless coder codes with one
+//! distribution falls apart into many narrow ones. Each value is coded in three steps:
+//!
+//! 1. Its magnitude's *token*: 0 to 3 themselves, then two tokens to each power of two (as in JPEG XL's hybrid
+//!    integers, ISO/IEC 18181-1 C.3.3, here with one explicit mantissa bit). The decision `token > j` is coded for j
+//!    from the token expected here, walking up until it fails or down until it holds, so that about two decisions
+//!    suffice at any scale.
+//! 2. The mantissa bits below the token, the top one adaptive, the others at one bit each.
+//! 3. The sign, conditioned on the signs of the nearest neighbours.
+//!
+//! Every decision has its own adaptive probability: the mean of a fast and a slow moving average (as in VVC, ITU-T H.266
+//! 9.3.4.3). The arithmetic is all integer; encoder and decoder run the same code.
+
+use super::Int;
+use crate::error::{Error, Result};
+
+/// Which value lies beside which: the lattice of all values, of which only those with class 0 are coded.
+#[derive(Clone, Copy)]
+pub(crate) struct Lattice<'a> {
+    /// Extents, slowest axis first; their product is the number of positions.
+    pub extents: &'a [usize],
+    /// One class for each position, or empty where all are coded.
+    pub classes: &'a [u8],
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Range coder: 64-bit range, 32-bit renormalisation, 16-bit probabilities.
+
+/// One adaptive probability of a 1, in 1/65536.
+#[derive(Clone, Copy)]
+struct Bit {
+    fast: u16,
+    slow: u16,
+    seen: u16,
+}
+
+const FAST_RATE: u32 = 4;
+const SLOW_RATE: u32 = 7;
+
+impl Bit {
+    const fn new() -> Self {
+        Self { fast: 1 << 15, slow: 1 << 15, seen: 0 }
+    }
+
+    #[inline(always)]
+    fn probability(self) -> u64 {
+        // Within [1, 65535]: neither average reaches 0 or 65536.
+        ((u32::from(self.fast) + u32::from(self.slow)) >> 1).max(1).into()
+    }
+
+    #[inline(always)]
+    fn update(&mut self, one: bool) {
+        // The first few observations count for more: rates 1/2, 1/3, ... would be ideal, powers of two come close.
+        let seen = u32::from(self.seen);
+        let start = if seen < 2 { 2 } else { 2 + (seen.ilog2()) };
+        let (fast, slow) = (start.min(FAST_RATE), start.min(SLOW_RATE));
+        self.seen += u16::from(self.seen < 64);
+        if one {
+            self.fast += (65535 - self.fast) >> fast;
+            self.slow += (65535 - self.slow) >> slow;
+        } else {
+            self.fast -= self.fast >> fast;
+            self.slow -= self.slow >> slow;
+        }
+    }
+}
+
+/// Codes decisions: the encoder takes the bit it is given, the decoder finds it.
+trait BitCoder {
+    /// Whether bits come out of the coder rather than go in.
+    const DECODES: bool;
+    fn bit(&mut self, model: &mut Bit, bit: bool) -> bool;
+    /// `n_bits <= 32` bits of probability one half.
+    fn raw(&mut self, n_bits: u32, bits: u64) -> u64;
+}
+
+struct Encoder {
+    low: u64,
+    range: u64,
+    out: Vec<u8>,
+}
+
+impl Encoder {
+    fn new() -> Self {
+        Self { low: 0, range: u64::MAX, out: Vec::new() }
+    }
+
+    #[inline(always)]
+    fn add_low(&mut self, v: u64) {
+        let (low, carry) = self.low.overflowing_add(v);
+        self.low = low;
+        if carry {
+            self.carry();
+        }
+    }
+
+    #[cold]
+    fn carry(&mut self) {
+        for byte in self.out.iter_mut().rev() {
+            *byte = byte.wrapping_add(1);
+            if *byte != 0 {
+                break;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn renormalise(&mut self) {
+        if self.range < 1 << 32 {
+            self.out.extend_from_slice(&((self.low >> 32) as u32).to_be_bytes());
+            self.low <<= 32;
+            self.range <<= 32;
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        // Any number within [low, low + range) will do: the one with the most zero bytes at its end, which are left out,
+        // since the decoder reads zeros after the end.
+        let mut value = self.low;
+        for shift in (0..64).step_by(8).rev() {
+            let mask = (1u64 << shift) - 1;
+            let (rounded, carry) = self.low.overflowing_add(mask);
+            let rounded = rounded & !mask;
+            if rounded.wrapping_sub(self.low) < self.range {
+                if carry {
+                    self.carry();
+                }
+                value = rounded;
+                break;
+            }
+        }
+        self.out.extend_from_slice(&value.to_be_bytes());
+        while self.out.last() == Some(&0) {
+            self.out.pop();
+        }
+        self.out
+    }
+}
+
+impl BitCoder for Encoder {
+    const DECODES: bool = false;
+
+    #[inline(always)]
+    fn bit(&mut self, model: &mut Bit, bit: bool) -> bool {
+        let ones = (self.range >> 16) * model.probability();
+        if bit {
+            self.range = ones;
+        } else {
+            self.add_low(ones);
+            self.range -= ones;
+        }
+        model.update(bit);
+        self.renormalise();
+        bit
+    }
+
+    #[inline(always)]
+    fn raw(&mut self, n_bits: u32, bits: u64) -> u64 {
+        self.range >>= n_bits;
+        self.add_low(self.range * bits);
+        self.renormalise();
+        bits
+    }
+}
+
+struct Decoder<'a> {
+    code: u64,
+    range: u64,
+    input: &'a [u8],
+    /// Bytes asked for beyond the end.
+    overrun: usize,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(input: &'a [u8]) -> Self {
+        let mut decoder = Self { code: 0, range: u64::MAX, input, overrun: 0 };
+        decoder.code = u64::from(decoder.next()) << 32;
+        decoder.code |= u64::from(decoder.next());
+        decoder
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> u32 {
+        if let Some((head, tail)) = self.input.split_first_chunk::<4>() {
+            self.input = tail;
+            return u32::from_be_bytes(*head);
+        }
+        let mut word = [0; 4];
+        word[..self.input.len()].copy_from_slice(self.input);
+        self.overrun += 4 - self.input.len();
+        self.input = &[];
+        u32::from_be_bytes(word)
+    }
+
+    #[inline(always)]
+    fn renormalise(&mut self) {
+        if self.range < 1 << 32 {
+            self.code = self.code << 32 | u64::from(self.next());
+            self.range <<= 32;
+        }
+    }
+}
+
+impl BitCoder for Decoder<'_> {
+    const DECODES: bool = true;
+
+    #[inline(always)]
+    fn bit(&mut self, model: &mut Bit, _: bool) -> bool {
+        let ones = (self.range >> 16) * model.probability();
+        let bit = self.code < ones;
+        if bit {
+            self.range = ones;
+        } else {
+            self.code -= ones;
+            self.range -= ones;
+        }
+        model.update(bit);
+        self.renormalise();
+        bit
+    }
+
+    #[inline(always)]
+    fn raw(&mut self, n_bits: u32, _: u64) -> u64 {
+        self.range >>= n_bits;
+        // A damaged stream can put `code` outside the range; the bits must stay within their width all the same.
+        let bits = (self.code / self.range).min((1 << n_bits) - 1);
+        self.code -= bits * self.range;
+        self.renormalise();
+        bits
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Model
+
+/// Tokens of magnitudes up to 2^63, that of `i64::MIN`: 4 below 4, then 2 for each power of two.
+const N_TOKENS: usize = 4 + 2 * 62;
+/// Contexts in which all near neighbours are at most 2: each triple of them on its own.
+const N_SMALL: usize = 27;
+/// Contexts of the weighted mean of the neighbours, two to each power of two.
+const N_LARGE: usize = 48;
+
+#[inline(always)]
+fn token(magnitude: u64) -> usize {
+    if magnitude < 4 {
+        return magnitude as usize;
+    }
+    let top = magnitude.ilog2();
+    2 * top as usize + (magnitude >> (top - 1) & 1) as usize
+}
+
+/// The bits below a token's top two: how many there are.
+#[inline(always)]
+fn n_extra(token: usize) -> u32 {
+    if token < 4 { 0 } else { token as u32 / 2 - 1 }
+}
+
+#[inline(always)]
+fn token_base(token: usize) -> u64 {
+    if token < 4 { token as u64 } else { (2 + (token as u64 & 1)) << (token / 2 - 1) }
+}
+
+struct Model {
+    /// `token > j`, by context; walking up and walking down apart.
+    tokens: Vec<[[Bit; N_TOKENS]; 2]>,
+    extra: [Bit; N_TOKENS],
+    sign: [Bit; 27],
+}
+
+/// Neighbours' magnitudes are clamped here, so that their weighted sum fits 32 bits.
+const MAX_NEIGHBOUR: u64 = 1 << 26;
+
+impl Model {
+    fn new() -> Self {
+        Self {
+            tokens: vec![[[Bit::new(); N_TOKENS]; 2]; N_SMALL + N_LARGE],
+            extra: [Bit::new(); N_TOKENS],
+            sign: [Bit::new(); 27],
+        }
+    }
+
+    /// Codes one value with `context`, expecting a token near `expected`.
+    #[inline(always)]
+    fn value<C: BitCoder, I: Int>(
+        &mut self,
+        coder: &mut C,
+        value: I,
+        context: usize,
+        expected: usize,
+        signs: usize,
+    ) -> Result<I> {
+        let v = value.to_i64();
+        let magnitude = v.unsigned_abs();
+        let target = token(magnitude);
+        let [up, down] = &mut self.tokens[context];
+        let mut t = expected;
+        if coder.bit(&mut up[t], target > t) {
+            t += 1;
+            while t < N_TOKENS - 1 && coder.bit(&mut up[t], target > t) {
+                t += 1;
+            }
+        } else {
+            while t > 0 && !coder.bit(&mut down[t - 1], target > t - 1) {
+                t -= 1;
+            }
+        }
+        let mut bits = n_extra(t);
+        let mut low = magnitude & ((1u64 << bits) - 1);
+        let mut found = 0;
+        if bits > 0 {
+            bits -= 1;
+            found = u64::from(coder.bit(&mut self.extra[t], low >> bits == 1));
+            low &= (1u64 << bits) - 1;
+            while bits > 0 {
+                let n = bits.min(16);
+                bits -= n;
+                found = found << n | coder.raw(n, low >> bits & ((1 << n) - 1));
+            }
+        }
+        let magnitude = if C::DECODES { token_base(t) + found } else { magnitude };
+        let negative = magnitude != 0 && coder.bit(&mut self.sign[signs], v < 0);
+        if !C::DECODES {
+            return Ok(value);
+        }
+        let v = if negative { (magnitude as i64).wrapping_neg() } else { magnitude as i64 };
+        I::from_i64(v).ok_or_else(|| Error::corrupt("a residual does not fit its width"))
+    }
+}
+
+/// One neighbour: clamped magnitude and sign in a word, so that one load brings both.
+type Near = i32;
+
+#[inline(always)]
+fn near<I: Int>(v: I) -> Near {
+    v.to_i64().clamp(-(MAX_NEIGHBOUR as i64), MAX_NEIGHBOUR as i64) as i32
+}
+
+#[inline(always)]
+fn sign_index(v: Near) -> usize {
+    (v.signum() + 1) as usize
+}
+
+/// Runs the model over all coded positions. The encoder reads `values`, the decoder fills them.
+fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
+    let Lattice { extents, classes } = lattice;
+    let nx = extents.last().copied().unwrap_or(1).max(1);
+    let ny = if extents.len() > 1 { extents[extents.len() - 2].max(1) } else { 1 };
+    let plane = nx * ny;
+    let n = if classes.is_empty() { values.len() } else { classes.len() };
+    // Two planes of neighbours with a margin of two on each side of a row and one row above, all zero at first: a
+    // position outside the lattice is a neighbour of value zero.
+    let stride = nx + 4;
+    let mut previous: Vec<Near> = vec![0; stride * (ny + 2)];
+    let mut current: Vec<Near> = vec![0; stride * (ny + 2)];
+    let (has_rows, has_planes) = (ny > 1, n > plane);
+    let mut model = Model::new();
+    let mut next = 0;
+    for plane_start in (0..n).step_by(plane.max(1)) {
+        if plane_start > 0 {
+            std::mem::swap(&mut previous, &mut current);
+        }
+        for y in 0..ny {
+            let row_start = plane_start + y * nx;
+            if row_start >= n {
+                break;
+            }
+            let row = (y + 1) * stride + 2;
+            // A row of the plane before the previous one still lies here.
+            current[row..row + nx].fill(0);
+            for x in 0..nx.min(n - row_start) {
+                if !classes.is_empty() && classes[row_start + x] != 0 {
+                    continue;
+                }
+                let at = row + x;
+                let (w, ww) = (current[at - 1], current[at - 2]);
+                let (north, nw, ne) =
+                    (current[at - stride], current[at - stride - 1], current[at - stride + 1]);
+                let (before, east, south) = (previous[at], previous[at + 1], previous[at + stride]);
+                let (m, m2) = (w.unsigned_abs(), ww.unsigned_abs());
+                let mut energy = 3 * m + m2;
+                let mut weight_log2 = 2;
+                let (a, b, c);
+                if has_rows {
+                    energy += 2 * north.unsigned_abs() + nw.unsigned_abs() + ne.unsigned_abs();
+                    weight_log2 = 3;
+                }
+                if has_planes {
+                    energy += 2 * before.unsigned_abs() + east.unsigned_abs() + south.unsigned_abs();
+                    energy = if has_rows { energy - (energy >> 2) - (energy >> 4) } else { energy };
+                    weight_log2 = 3;
+                }
+                if has_rows && has_planes {
+                    (a, b, c) = (w, north, before);
+                } else if has_rows {
+                    (a, b, c) = (w, north, ne);
+                } else if has_planes {
+                    (a, b, c) = (w, before, east);
+                } else {
+                    (a, b, c) = (w, ww, if x > 2 { current[at - 3] } else { 0 });
+                }
+                // Twice the weighted mean: half steps still tell contexts of small values apart.
+                let scaled = energy >> (weight_log2 - 1);
+                let (a_size, b_size, c_size) = (a.unsigned_abs(), b.unsigned_abs(), c.unsigned_abs());
+                let (context, expected) = if scaled <= 3 && a_size <= 2 && b_size <= 2 && c_size <= 2 {
+                    ((a_size * 9 + b_size * 3 + c_size) as usize, 0)
+                } else {
+                    let level = token(u64::from(scaled)).min(N_LARGE - 1);
+                    (N_SMALL + level, token(u64::from(scaled / 2)))
+                };
+                let signs = sign_index(a) * 9 + sign_index(b) * 3 + sign_index(c);
+                let value = model.value(coder, values[next], context, expected, signs)?;
+                if C::DECODES {
+                    values[next] = value;
+                }
+                current[at] = near(value);
+                next += 1;
+            }
+        }
+    }
+    debug_assert_eq!(next, values.len());
+    Ok(())
+}
+
+pub(super) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Vec<u8> {
+    let mut coder = Encoder::new();
+    let mut values = values.to_vec();
+    process(&mut coder, &mut values, lattice).expect("encoding reads its values only");
+    coder.finish()
+}
+
+pub(super) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> Result<Vec<I>> {
+    let mut coder = Decoder::new(payload);
+    // A value costs at least 2^-10 bits; with fewer bytes than that the stream cannot hold them.
+    if n >> 13 > payload.len() + 8 {
+        return Err(Error::corrupt(format!("{} bytes of range coding cannot hold {n} values", payload.len())));
+    }
+    let mut values = vec![I::default(); n];
+    process(&mut coder, &mut values, lattice)?;
+    if !coder.input.is_empty() || coder.overrun > 16 {
+        return Err(Error::corrupt("the range coder did not end with its bytes"));
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(seed: &mut u64) -> u64 {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        *seed
+    }
+
+    fn round_trip<I: Int + std::fmt::Debug>(values: &[I], extents: &[usize], classes: &[u8]) -> usize {
+        let lattice = Lattice { extents, classes };
+        let packed = encode(values, lattice);
+        assert_eq!(decode::<I>(&packed, values.len(), lattice).unwrap(), values);
+        packed.len()
+    }
+
+    #[test]
+    fn tokens_cover_every_magnitude() {
+        let mut powers: Vec<u64> = (0..64).flat_map(|s| [1u64 << s, (1u64 << s) - 1, (1u64 << s) + 1]).collect();
+        powers.retain(|&m| m <= 1 << 63);
+        for m in powers {
+            let t = token(m);
+            let bits = n_extra(t);
+            assert_eq!(token_base(t) + (m & ((1u64 << bits) - 1)), m);
+            assert!(t < N_TOKENS || m == 1 << 63, "{m}");
+        }
+    }
+
+    #[test]
+    fn all_ranks_masks_and_extremes() {
+        let mut seed = 42;
+        for (extents, n) in [(vec![5000], 5000), (vec![50, 100], 5000), (vec![4, 25, 50], 5000), (vec![2, 2, 25, 50], 5000)] {
+            for spread in [1u64, 3, 100, 1 << 20, u64::MAX >> 1] {
+                let values: Vec<i64> = (0..n).map(|_| (noise(&mut seed) % spread) as i64 - (spread / 2) as i64).collect();
+                round_trip(&values, &extents, &[]);
+                let classes: Vec<u8> = (0..n).map(|_| u8::from(noise(&mut seed) % 3 == 0)).collect();
+                let coded: Vec<i64> = values.iter().zip(&classes).filter(|(_, c)| **c == 0).map(|(v, _)| *v).collect();
+                round_trip(&coded, &extents, &classes);
+            }
+        }
+        round_trip(&[i32::MIN, i32::MAX, 0, -1, 1, i32::MIN], &[6], &[]);
+        round_trip(&[i64::MIN + 1, i64::MAX, 0, -1, 1], &[5], &[]);
+        round_trip(&[i64::MIN, 0, i64::MIN], &[3], &[]);
+        round_trip::<i32>(&[], &[0], &[]);
+        round_trip(&[7i32], &[], &[]);
+    }
+
+    #[test]
+    fn comes_near_the_entropy() {
+        let mut seed = 7;
+        // One in 64 values is not zero: 0.116 bits each, and half a bit for where they differ in sign.
+        let values: Vec<i32> = (0..200_000).map(|_| if noise(&mut seed) % 64 == 0 { 1 } else { 0 }).collect();
+        let bits = 8.0 * round_trip(&values, &[200_000], &[]) as f64 / 200_000.0;
+        assert!(bits < 0.125, "{bits}");
+        let values: Vec<i32> = (0..200_000).map(|_| (noise(&mut seed) % 256) as i32 - 128).collect();
+        let bits = 8.0 * round_trip(&values, &[200_000], &[]) as f64 / 200_000.0;
+        assert!(bits < 8.25, "{bits}");
+    }
+
+    #[test]
+    fn damage_is_an_error_or_other_values_but_never_a_crash() {
+        let mut seed = 3;
+        let values: Vec<i64> = (0..300).map(|_| (noise(&mut seed) >> (noise(&mut seed) % 60)) as i64).collect();
+        let lattice = Lattice { extents: &[300], classes: &[] };
+        let packed = encode(&values, lattice);
+        for i in 0..packed.len() {
+            for flip in 1..=255u8 {
+                let mut bad = packed.clone();
+                bad[i] ^= flip;
+                let _ = decode::<i64>(&bad, 300, lattice);
+                let _ = decode::<i32>(&bad, 300, lattice);
+            }
+            let _ = decode::<i64>(&packed[..i], 300, lattice);
+        }
+    }
+}

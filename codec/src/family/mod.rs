@@ -1,0 +1,39 @@
+//! Model families: how a trained bundle predicts values. One file each, and one line in [`FAMILIES`].
+
+pub(crate) mod autoencoder;
+
+use crate::bundle::{Bundle, Family as FamilyName};
+use crate::candidate::{Part, Target};
+use crate::error::Result;
+use crate::params::Dtype;
+
+/// What the auction and the reader ask of a family.
+pub(crate) trait Family: Sync {
+    /// Its method's number on disk (`candidate/mod.rs`).
+    fn method(&self) -> u8;
+
+    /// The name of the family in manifests.
+    fn name(&self) -> FamilyName;
+
+    /// Whether a bundle can predict arrays like this; the error says why not.
+    fn fits(&self, bundle: &Bundle, dtype: Dtype, shape: &[usize]) -> Result<()>;
+
+    /// Encodes a part if that may take fewer than `to_beat` bytes.
+    fn encode(&self, bundle: &Bundle, part: &Part<'_>, to_beat: usize) -> Result<Option<Vec<u8>>>;
+
+    /// Decodes what [`Family::encode`] wrote.
+    fn decode(&self, bundle: &Bundle, payload: &[u8], shape: &[usize], target: &mut Target<'_>) -> Result<()>;
+}
+
+/// Every family.
+pub(crate) const FAMILIES: &[&dyn Family] = &[&autoencoder::Autoencoder];
+
+/// The family of a bundle.
+pub(crate) fn of(bundle: &Bundle) -> Option<&'static dyn Family> {
+    FAMILIES.iter().copied().find(|f| f.name() == bundle.manifest().family)
+}
+
+/// The family behind a method's number.
+pub(crate) fn by_method(method: u8) -> Option<&'static dyn Family> {
+    FAMILIES.iter().copied().find(|f| f.method() == method)
+}

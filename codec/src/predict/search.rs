@@ -1,0 +1,162 @@
+//! Which differences to take, chosen from a few blocks of the array.
+
+use super::lorenzo::{MAX_ORDER, forward};
+use crate::entropy::Int;
+
+/// Values in one block looked at, and how many blocks.
+const BLOCK_VALUES: usize = 8192;
+const N_BLOCKS: usize = 4;
+
+/// Every choice of orders with its estimated bits per value, the cheapest first.
+pub(super) fn rank_orders<I: Int>(values: &[I], extents: &[usize]) -> Vec<(Vec<u8>, f64)> {
+    let most: Vec<u8> = extents.iter().map(|&e| if e >= 8 { MAX_ORDER } else { u8::from(e >= 2) }).collect();
+    let block = block_extents(extents);
+    let n_choices: usize = most.iter().map(|&m| usize::from(m) + 1).product();
+    let mut cost = vec![0.0; n_choices];
+    let mut counted = 0usize;
+    for k in 0..N_BLOCKS {
+        let sample = cut_block(values, extents, &block, k);
+        counted += 1;
+        explore(&sample, &block, &most, 0, 0, &mut cost);
+        if block == extents {
+            break;
+        }
+    }
+    let mut ranked: Vec<(Vec<u8>, f64)> = cost
+        .into_iter()
+        .enumerate()
+        .map(|(mut code, bits)| {
+            let mut orders = vec![0; most.len()];
+            for (order, &m) in orders.iter_mut().zip(&most).rev() {
+                *order = (code % (usize::from(m) + 1)) as u8;
+                code /= usize::from(m) + 1;
+            }
+            (orders, bits / counted as f64)
+        })
+        .collect();
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    ranked
+}
+
+/// Extents of a block of about [`BLOCK_VALUES`], as even as the array allows.
+fn block_extents(extents: &[usize]) -> Vec<usize> {
+    let mut block = vec![1usize; extents.len()];
+    loop {
+        let n: usize = block.iter().product();
+        // Grow the shortest axis that can grow.
+        let Some(axis) = (0..extents.len()).filter(|&a| block[a] < extents[a]).min_by_key(|&a| block[a]) else {
+            return block;
+        };
+        if n / block[axis] * (block[axis] + 1) > BLOCK_VALUES {
+            return block;
+        }
+        // By an eighth at a time: fast for one long axis, even enough for many.
+        block[axis] = (block[axis] + 1 + block[axis] / 8).min(extents[axis]);
+    }
+}
+
+/// Block `k` of [`N_BLOCKS`], spread evenly along the diagonal.
+fn cut_block<I: Int>(values: &[I], extents: &[usize], block: &[usize], k: usize) -> Vec<I> {
+    let start: Vec<usize> = extents.iter().zip(block).map(|(&e, &b)| (e - b) * (2 * k + 1) / (2 * N_BLOCKS)).collect();
+    let mut out = Vec::with_capacity(block.iter().product());
+    copy_block(values, extents, block, &start, &mut out);
+    out
+}
+
+fn copy_block<I: Int>(values: &[I], extents: &[usize], block: &[usize], start: &[usize], out: &mut Vec<I>) {
+    let Some((&extent, inner)) = extents.split_first() else {
+        out.extend_from_slice(&values[..1]);
+        return;
+    };
+    let stride: usize = inner.iter().product();
+    debug_assert_eq!(values.len(), extent * stride);
+    if inner.is_empty() {
+        out.extend_from_slice(&values[start[0]..start[0] + block[0]]);
+        return;
+    }
+    for at in start[0]..start[0] + block[0] {
+        copy_block(&values[at * stride..(at + 1) * stride], inner, &block[1..], &start[1..], out);
+    }
+}
+
+/// Tries every order along `axis` and the axes after it.
+fn explore<I: Int>(sample: &[I], block: &[usize], most: &[u8], axis: usize, code: usize, cost: &mut [f64]) {
+    if axis == block.len() {
+        cost[code] += bits_per_value(&interior(sample, block, most));
+        return;
+    }
+    let mut sample = sample.to_vec();
+    for order in 0..=most[axis] {
+        if order > 0 {
+            let mut orders = vec![0; block.len()];
+            orders[axis] = 1;
+            forward(&mut sample, block, &orders);
+        }
+        explore(&sample, block, most, axis + 1, code * (usize::from(most[axis]) + 1) + usize::from(order), cost);
+    }
+}
+
+/// The values whose predictions lie within the block for every choice, so that all are judged by the same ones.
+fn interior<I: Int>(sample: &[I], block: &[usize], most: &[u8]) -> Vec<I> {
+    let start: Vec<usize> = block.iter().zip(most).map(|(&b, &m)| usize::from(m).min(b.saturating_sub(1))).collect();
+    let inside: Vec<usize> = block.iter().zip(&start).map(|(&b, &s)| b - s).collect();
+    let mut out = Vec::with_capacity(inside.iter().product());
+    copy_block(sample, block, &inside, &start, &mut out);
+    out
+}
+
+/// Bits a value takes with an ideal coder of its size class plus plain bits below: close to what pco reaches.
+pub(crate) fn bits_per_value<I: Int>(values: &[I]) -> f64 {
+    const N_CLASSES: usize = 16 + 2 * 64;
+    if values.is_empty() {
+        return 0.0;
+    }
+    let mut counts = [0u32; N_CLASSES];
+    let mut plain_bits = 0u64;
+    for v in values {
+        let z = v.zigzag();
+        if z < 16 {
+            counts[z as usize] += 1;
+        } else {
+            let top = z.ilog2();
+            counts[16 + 2 * top as usize + (z >> (top - 1) & 1) as usize] += 1;
+            plain_bits += u64::from(top - 1);
+        }
+    }
+    let n = values.len() as f64;
+    let entropy: f64 =
+        counts.iter().filter(|&&c| c > 0).map(|&c| f64::from(c) * (n / f64::from(c)).log2()).sum();
+    (entropy + plain_bits as f64) / n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_differences_that_pay() {
+        let (nz, ny, nx) = (20usize, 30usize, 40usize);
+        let mut seed = 1u64;
+        let mut noise = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed % 3) as i32
+        };
+        // Noise along z; a ramp along y; a parabola along x.
+        let level: Vec<i32> = (0..nz).map(|z| (z as i32).wrapping_mul(77_777) % 5000).collect();
+        let values: Vec<i32> = (0..nz * ny * nx)
+            .map(|i| {
+                let (z, y, x) = (i / (ny * nx), i / nx % ny, (i % nx) as i32);
+                level[z] + 9 * y as i32 + 5 * x * x + noise()
+            })
+            .collect();
+        let ranked = rank_orders(&values, &[nz, ny, nx]);
+        assert_eq!(ranked.len(), 27);
+        let best = &ranked[0].0;
+        assert!(best[1] + best[2] >= 1 && best.iter().map(|&o| usize::from(o)).sum::<usize>() <= 3, "{ranked:?}");
+        // White noise needs none.
+        let flat: Vec<i32> = (0..20_000i64).map(|i| ((i.wrapping_mul(0x5851_f42d_4c95_7f2d) >> 40) & 0xff) as i32).collect();
+        assert_eq!(rank_orders(&flat, &[100, 200])[0].0, [0, 0]);
+    }
+}

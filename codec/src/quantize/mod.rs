@@ -1,0 +1,142 @@
+//! Values to integers within a promise, and back.
+//!
+//! | id | quantiser | decoded value |
+//! |---|---|---|
+//! | 0 | [`Quantiser::Bits`] | the float whose sign-magnitude pattern is `q << shift` |
+//! | 1 | [`Quantiser::Linear`] | `offset + q * step`, rounded to the dtype |
+//! | 2 | [`Quantiser::Integer`] | `offset + q * step`, clamped to the dtype |
+//! | 3 | [`Quantiser::Pattern`] | the float whose sign-magnitude pattern is `q * step` |
+//!
+//! The sign-magnitude pattern of a float is its bits without the sign, negated where the sign is set: an integer that
+//! grows with the value. Equal steps in it are equal steps *relative* to the value, to within a factor of two, and need
+//! no logarithm.
+
+mod choose;
+
+pub(crate) use choose::{Quantised, half_step, quantise};
+
+use crate::element::{
+    bits_to_f64, f64_to_bits, i64_to_bits, infinity_bits, integer_range, low_mask, put_bits, sign_bit,
+};
+use crate::error::{Error, Result};
+use crate::params::Dtype;
+use crate::predict::stream::Ints;
+use crate::wire::{Reader, Writer};
+
+/// How integers stand for values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Quantiser {
+    Bits { shift: u32 },
+    Linear { offset: f64, step: f64 },
+    Integer { offset: i64, step: u64 },
+    Pattern { step: u64 },
+}
+
+impl Quantiser {
+    pub fn write(self, out: &mut Writer) {
+        match self {
+            Quantiser::Bits { shift } => {
+                out.u8(0);
+                out.u8(shift as u8);
+            }
+            Quantiser::Linear { offset, step } => {
+                out.u8(1);
+                out.f64(offset);
+                out.f64(step);
+            }
+            Quantiser::Integer { offset, step } => {
+                out.u8(2);
+                out.varint_signed(offset);
+                out.varint(step);
+            }
+            Quantiser::Pattern { step } => {
+                out.u8(3);
+                out.varint(step);
+            }
+        }
+    }
+
+    pub fn read(dtype: Dtype, input: &mut Reader<'_>) -> Result<Self> {
+        let kind = input.u8("a quantiser")?;
+        let quantiser = match kind {
+            0 => Quantiser::Bits { shift: u32::from(input.u8("a shift")?) },
+            1 => Quantiser::Linear { offset: input.f64("an offset")?, step: input.f64("a step")? },
+            2 => Quantiser::Integer { offset: input.varint_signed("an offset")?, step: input.varint("a step")? },
+            3 => Quantiser::Pattern { step: input.varint("a step")? },
+            _ => return Err(Error::corrupt(format!("quantiser {kind} is unknown"))),
+        };
+        let fits = match quantiser {
+            Quantiser::Bits { shift } => dtype.is_float() && shift < 64,
+            Quantiser::Linear { offset, step } => dtype.is_float() && offset.is_finite() && step.is_finite() && step > 0.0,
+            Quantiser::Integer { step, .. } => !dtype.is_float() && step > 0,
+            Quantiser::Pattern { step } => dtype.is_float() && step > 0,
+        };
+        if fits { Ok(quantiser) } else { Err(Error::corrupt(format!("quantiser {quantiser:?} does not fit {dtype}"))) }
+    }
+
+    /// The bits of the value that `q` stands for. Total: any `q` gives some value of the dtype.
+    #[inline]
+    pub fn decode(self, dtype: Dtype, q: i64) -> u64 {
+        match self {
+            Quantiser::Bits { shift } => pattern_to_bits(dtype, q.wrapping_shl(shift)),
+            Quantiser::Linear { offset, step } => f64_to_bits(dtype, offset + q as f64 * step),
+            Quantiser::Integer { offset, step } => {
+                let (min, max) = integer_range(dtype);
+                // In 128 bits: q * step and the sum may pass the range of i64 in between and come back.
+                let v = i128::from(offset) + i128::from(q) * i128::from(step);
+                i64_to_bits(dtype, v.clamp(i128::from(min), i128::from(max)) as i64)
+            }
+            Quantiser::Pattern { step } => pattern_to_bits(dtype, q.wrapping_mul(step as i64)),
+        }
+    }
+
+    /// Decodes all integers into little-endian elements.
+    pub fn decode_all(self, dtype: Dtype, q: &Ints, out: &mut [u8]) {
+        let size = dtype.size_bytes();
+        // The commonest case without a branch for each value.
+        if let (Quantiser::Linear { offset, step }, Ints::I32(q), Dtype::F32) = (self, q, dtype) {
+            for (element, &q) in out.chunks_exact_mut(4).zip(q) {
+                element.copy_from_slice(&((offset + f64::from(q) * step) as f32).to_le_bytes());
+            }
+            return;
+        }
+        match q {
+            Ints::I32(q) => {
+                for (i, &q) in q.iter().enumerate() {
+                    put_bits(out, size, i, self.decode(dtype, i64::from(q)));
+                }
+            }
+            Ints::I64(q) => {
+                for (i, &q) in q.iter().enumerate() {
+                    put_bits(out, size, i, self.decode(dtype, q));
+                }
+            }
+        }
+    }
+
+    /// The decoded value as a number, for floating-point dtypes.
+    #[inline]
+    pub fn decode_f64(self, dtype: Dtype, q: i64) -> f64 {
+        bits_to_f64(dtype, self.decode(dtype, q))
+    }
+}
+
+/// The sign-magnitude pattern of a float as a signed integer. -0.0 and +0.0 both give 0: -0.0 is a special value.
+#[inline]
+pub(crate) fn bits_to_pattern(dtype: Dtype, bits: u64) -> i64 {
+    let magnitude = (bits & !sign_bit(dtype) & low_mask(dtype)) as i64;
+    if bits & sign_bit(dtype) != 0 { -magnitude } else { magnitude }
+}
+
+/// The inverse of [`bits_to_pattern`]; magnitudes beyond the dtype's bits are cut.
+#[inline]
+pub(crate) fn pattern_to_bits(dtype: Dtype, pattern: i64) -> u64 {
+    let magnitude = pattern.unsigned_abs() & (sign_bit(dtype) - 1);
+    if pattern < 0 { magnitude | sign_bit(dtype) } else { magnitude }
+}
+
+/// Whether a magnitude pattern is that of a finite number.
+#[inline]
+pub(crate) fn is_finite_pattern(dtype: Dtype, magnitude: u64) -> bool {
+    magnitude < infinity_bits(dtype)
+}

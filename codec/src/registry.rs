@@ -1,0 +1,64 @@
+//! Where the codec finds models: a value that the host fills.
+
+use crate::bundle::{Bundle, BundleId, BundleSource};
+use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
+/// The sources of bundles, in the order they are asked.
+#[derive(Clone, Default)]
+pub struct Registry {
+    sources: Vec<Arc<dyn BundleSource>>,
+}
+
+impl Registry {
+    /// A registry without any bundle: classical candidates only.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A registry of these sources.
+    pub fn with_sources(sources: impl IntoIterator<Item = Arc<dyn BundleSource>>) -> Self {
+        Self { sources: sources.into_iter().collect() }
+    }
+
+    /// Adds a source, asked after those that are there.
+    pub fn add_source(&mut self, source: Arc<dyn BundleSource>) -> &mut Self {
+        self.sources.push(source);
+        self
+    }
+
+    /// The bundle with this id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelMissing`] names the id, every place looked at, and how to provide it.
+    pub fn find(&self, id: &BundleId) -> Result<Arc<Bundle>> {
+        let mut failures = Vec::new();
+        for source in &self.sources {
+            match source.find(id) {
+                Ok(Some(bundle)) if bundle.id() == *id => return Ok(bundle),
+                Ok(Some(bundle)) => failures.push(format!("{} (it gave {} instead)", source.describe(), bundle.id())),
+                Ok(None) => failures.push(source.describe()),
+                Err(e) => failures.push(format!("{} (failed: {e})", source.describe())),
+            }
+        }
+        let looked = if failures.is_empty() { "nowhere: no source is set up".to_owned() } else { failures.join(", ") };
+        Err(Error::new(
+            ErrorKind::ModelMissing,
+            format!(
+                "model {id} is needed and was not found; looked in {looked}. Put its .bundle file into a folder named by \
+                 BALER_MODEL_PATH, or install it with `baler models add FILE`"
+            ),
+        ))
+    }
+
+    /// Every bundle of every source, each id once.
+    pub fn list(&self) -> Vec<Arc<Bundle>> {
+        let mut bundles: Vec<Arc<Bundle>> = Vec::new();
+        for bundle in self.sources.iter().flat_map(|s| s.list()) {
+            if bundles.iter().all(|b| b.id() != bundle.id()) {
+                bundles.push(bundle);
+            }
+        }
+        bundles
+    }
+}
