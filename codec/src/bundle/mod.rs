@@ -1,5 +1,191 @@
 //! Bundles: a trained model with everything needed to use it, named by a content hash.
+//!
+//! A bundle holds `manifest.toml`, `decoder.onnx`, and in a full copy `encoder.onnx` and `CARD.md`. A copy for readers
+//! leaves the last two out and keeps their digests, so that both copies have the same [`BundleId`]. The packed form is
+//! specified in `docs/bundle-format.md`.
 
-/// The first 128 bits of a bundle's content hash: what travels in streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BundleId(pub [u8; 16]);
+mod id;
+mod manifest;
+mod packed;
+mod source;
+
+pub use id::BundleId;
+pub use manifest::{Family, Input, Latents, Manifest, Normalisation};
+pub use source::{BundleSource, MemorySource};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::inference::{Encoder, Network, encoder_from_onnx};
+use packed::{CARD, DECODER, ENCODER, MANIFEST, Section, Sections};
+use std::fmt;
+use std::sync::OnceLock;
+
+/// Which sections a packed bundle holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Contents {
+    /// All that this copy has.
+    Full,
+    /// What reading needs: manifest and decoder.
+    DecoderOnly,
+}
+
+/// A trained model.
+pub struct Bundle {
+    id: BundleId,
+    manifest: Manifest,
+    sections: Sections,
+    decoder: OnceLock<Result<Network>>,
+    encoder: OnceLock<Result<Box<dyn Encoder>>>,
+    decoder_bytes: OnceLock<usize>,
+}
+
+impl Bundle {
+    /// A bundle of these parts. The decoder is loaded and checked against the manifest; so is the encoder if our own
+    /// engine can run it.
+    pub fn new(
+        manifest_toml: &str,
+        encoder: Option<Vec<u8>>,
+        decoder: Vec<u8>,
+        card: Option<String>,
+    ) -> Result<Bundle> {
+        let mut sections: Sections = Default::default();
+        sections[MANIFEST] = Some(Section::new(manifest_toml.as_bytes().to_vec()));
+        sections[DECODER] = Some(Section::new(decoder));
+        sections[ENCODER] = encoder.map(Section::new);
+        sections[CARD] = card.filter(|text| !text.is_empty()).map(|text| Section::new(text.into_bytes()));
+        packed::check_lengths(&sections)?;
+        let bundle = Self::from_sections(sections)?;
+        bundle.decoder()?;
+        match bundle.encoder() {
+            // An encoder that needs a runtime which is not here may still be packed; one left out is no encoder.
+            Err(e) if !matches!(e.kind(), ErrorKind::RuntimeMissing | ErrorKind::ModelMissing) => Err(e),
+            _ => Ok(bundle),
+        }
+    }
+
+    /// Reads the packed form. Every section's digest is checked; the networks are loaded when first asked for.
+    pub fn parse(bytes: &[u8]) -> Result<Bundle> {
+        Self::from_sections(packed::read(bytes)?)
+    }
+
+    fn from_sections(sections: Sections) -> Result<Bundle> {
+        let text = content(&sections, MANIFEST).unwrap_or_default();
+        let text = std::str::from_utf8(text).map_err(|e| Error::model(format!("manifest.toml is not UTF-8: {e}")))?;
+        let manifest = Manifest::parse(text)?;
+        if content(&sections, CARD).is_some_and(|card| std::str::from_utf8(card).is_err()) {
+            return Err(Error::model("CARD.md is not UTF-8"));
+        }
+        let id = packed::id(&sections);
+        if id.is_none() {
+            return Err(Error::model("the bundle's hash is all zero, which is reserved: change its description"));
+        }
+        Ok(Bundle {
+            id,
+            manifest,
+            sections,
+            decoder: OnceLock::new(),
+            encoder: OnceLock::new(),
+            decoder_bytes: OnceLock::new(),
+        })
+    }
+
+    /// The packed form.
+    pub fn to_bytes(&self, contents: Contents) -> Vec<u8> {
+        match contents {
+            Contents::Full => packed::write(&self.sections, |_| true),
+            Contents::DecoderOnly => packed::write(&self.sections, |i| i == MANIFEST || i == DECODER),
+        }
+    }
+
+    /// The content hash; the same for a full copy and one with the decoder only.
+    pub fn id(&self) -> BundleId {
+        self.id
+    }
+
+    /// What the bundle is for.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The manifest's text, as it was given.
+    pub fn manifest_toml(&self) -> &str {
+        std::str::from_utf8(content(&self.sections, MANIFEST).unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The model card, Markdown.
+    pub fn card(&self) -> Option<&str> {
+        content(&self.sections, CARD).and_then(|card| std::str::from_utf8(card).ok())
+    }
+
+    /// The decoder's ONNX file.
+    pub fn decoder_onnx(&self) -> &[u8] {
+        content(&self.sections, DECODER).unwrap_or_default()
+    }
+
+    /// The encoder's ONNX file, if this copy has it.
+    pub fn encoder_onnx(&self) -> Option<&[u8]> {
+        content(&self.sections, ENCODER)
+    }
+
+    /// The length of the [`Contents::DecoderOnly`] form: what reports call the model's bytes.
+    pub fn decoder_bytes(&self) -> usize {
+        *self.decoder_bytes.get_or_init(|| self.to_bytes(Contents::DecoderOnly).len())
+    }
+
+    /// The decoder, loaded once.
+    pub fn decoder(&self) -> Result<&Network> {
+        let loaded = self.decoder.get_or_init(|| {
+            let network = Network::from_onnx(self.decoder_onnx())
+                .map_err(|e| e.context(format_args!("decoder.onnx of bundle {}", self.manifest.name)))?;
+            let (latents, values) = (self.manifest.latents.count, self.manifest.tile_values());
+            self.check_lengths("decoder.onnx", (network.input_len(), latents), (network.output_len(), values))?;
+            Ok(network)
+        });
+        loaded.as_ref().map_err(Clone::clone)
+    }
+
+    /// The encoder, loaded once: by our own engine if it has every operator, else by ONNX Runtime.
+    pub fn encoder(&self) -> Result<&dyn Encoder> {
+        let loaded = self.encoder.get_or_init(|| {
+            let Some(onnx) = self.encoder_onnx() else {
+                return Err(Error::new(
+                    ErrorKind::ModelMissing,
+                    format!(
+                        "this copy of bundle {} ({}) can only be used for reading: it holds no encoder.onnx; \
+                         writing needs the full bundle",
+                        self.manifest.name, self.id
+                    ),
+                ));
+            };
+            let encoder = encoder_from_onnx(onnx)
+                .map_err(|e| e.context(format_args!("encoder.onnx of bundle {}", self.manifest.name)))?;
+            let (latents, values) = (self.manifest.latents.count, self.manifest.tile_values());
+            self.check_lengths("encoder.onnx", (encoder.input_len(), values), (encoder.output_len(), latents))?;
+            Ok(encoder)
+        });
+        loaded.as_ref().map(AsRef::as_ref).map_err(Clone::clone)
+    }
+
+    fn check_lengths(&self, file: &str, input: (usize, usize), output: (usize, usize)) -> Result<()> {
+        let Manifest { name, input: Input { tile, .. }, latents, .. } = &self.manifest;
+        for (what, (found, expected)) in [("takes", input), ("gives", output)] {
+            if found != expected {
+                return Err(Error::model(format!(
+                    "{file} of bundle {name} {what} {found} values a row: expected {expected} \
+                     (manifest: tile = {tile:?}, latents.count = {})",
+                    latents.count
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn content(sections: &Sections, i: usize) -> Option<&[u8]> {
+    sections[i].as_ref().and_then(|section| section.content.as_deref())
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle").field("id", &self.id).field("name", &self.manifest.name).finish_non_exhaustive()
+    }
+}

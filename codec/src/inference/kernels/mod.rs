@@ -1,0 +1,241 @@
+//! The arithmetic of the exact engine: linear layers on each instruction set.
+//!
+//! This is the only module of the crate with `unsafe` code. What makes it sound is [`Linear`]: its fields are private
+//! to this module and every index in it is checked when it is built, so that a kernel handed slices of the right
+//! lengths stays inside them.
+
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod generic;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod path;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+
+pub use path::{SimdPath, has_fma};
+
+use super::activation::Unary;
+use crate::error::{Error, Result};
+use std::ops::Range;
+
+/// Rows of a block in the row-wise layout: values are stored `[feature][ROWS]`.
+pub const ROWS: usize = 32;
+/// Outputs of a weight panel: weights are stored `[panel][k][PANEL]`, the last panel filled up with zeros.
+pub const PANEL: usize = 16;
+
+/// Where the lanes of a vector come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// [`ROWS`] rows at a time, values stored `[feature][ROWS]`: for large batches.
+    Rows,
+    /// Outputs of one row at a time, values stored `[feature]`: for small batches.
+    Outputs,
+}
+
+impl Lanes {
+    /// Rows that one block of values holds.
+    pub fn rows(self) -> usize {
+        match self {
+            Lanes::Rows => ROWS,
+            Lanes::Outputs => 1,
+        }
+    }
+}
+
+/// One term of a sum: the input at `position.input + offset` times row `k` of the weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Tap {
+    /// Input feature relative to the position's.
+    pub offset: u32,
+    /// Row of the weight matrix.
+    pub k: u32,
+}
+
+/// One place where a weight matrix is applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    /// Input feature that taps are relative to.
+    pub input: u32,
+    /// Output feature of output channel 0.
+    pub output: u32,
+}
+
+/// Positions that have the same taps.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// Terms of each sum, in the order of summation.
+    pub taps: Vec<Tap>,
+    /// Where.
+    pub positions: Vec<Position>,
+}
+
+/// Weights of one channel group.
+#[derive(Clone, Debug)]
+struct Group {
+    /// `[panel][k][PANEL]`.
+    weights: Vec<f32>,
+    /// Padded to whole panels.
+    bias: Vec<f32>,
+    /// Added to every position.
+    input: u32,
+    output: u32,
+}
+
+/// A dense or convolution layer: for each group, class, position and output channel `o`, an output is the bias, plus
+/// by fused multiply-add each tap's input times weight, one after the other.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    n_inputs: usize,
+    n_outputs: usize,
+    /// Outputs a position has; rows of the weight matrix.
+    n_channels: usize,
+    n_k: usize,
+    /// Distance of output channels.
+    stride: usize,
+    groups: Vec<Group>,
+    classes: Vec<Class>,
+}
+
+/// What a [`Linear`] is built from.
+pub struct LinearSpec<'a> {
+    /// Length of the input.
+    pub n_inputs: usize,
+    /// Length of the output.
+    pub n_outputs: usize,
+    /// Output channels of each group.
+    pub n_channels: usize,
+    /// Rows of each group's weight matrix.
+    pub n_k: usize,
+    /// Distance of output channels in the output.
+    pub stride: usize,
+    /// Positions by their taps.
+    pub classes: Vec<Class>,
+    /// Channel groups: the input and output feature they start at.
+    pub groups: Vec<(u32, u32)>,
+    /// Weight of (group, row, output channel).
+    pub weight: &'a dyn Fn(usize, usize, usize) -> f32,
+    /// Bias of (group, output channel); nothing stands for +0.
+    pub bias: Option<&'a dyn Fn(usize, usize) -> f32>,
+}
+
+impl Linear {
+    /// Checks every index and packs the weights.
+    pub fn new(spec: LinearSpec<'_>) -> Result<Self> {
+        let LinearSpec { n_inputs, n_outputs, n_channels, n_k, stride, classes, groups, weight, bias } = spec;
+        let broken = || Error::model("a layer's indices leave its tensors");
+        if n_channels == 0 {
+            return Err(broken());
+        }
+        for class in &classes {
+            let reach = class.taps.iter().map(|tap| tap.offset as usize + 1).max().unwrap_or(0);
+            let rows_fit = class.taps.iter().all(|tap| (tap.k as usize) < n_k);
+            let last_channel = stride.checked_mul(n_channels - 1).ok_or_else(broken)?;
+            let fits = class.positions.iter().all(|position| {
+                groups.iter().all(|&(input, output)| {
+                    let from = position.input as usize + input as usize;
+                    let to = position.output as usize + output as usize;
+                    from + reach <= n_inputs && to.checked_add(last_channel).is_some_and(|last| last < n_outputs)
+                })
+            });
+            if !rows_fit || !fits {
+                return Err(broken());
+            }
+        }
+        let n_panels = n_channels.div_ceil(PANEL);
+        let len = n_panels.checked_mul(PANEL).and_then(|n| n.checked_mul(n_k)).ok_or_else(broken)?;
+        let groups = groups
+            .into_iter()
+            .enumerate()
+            .map(|(g, (input, output))| {
+                let mut weights = vec![0.0; len];
+                for (panel, packed) in weights.chunks_exact_mut((n_k * PANEL).max(1)).enumerate() {
+                    let channels = PANEL.min(n_channels - panel * PANEL);
+                    for (k, row) in packed.chunks_exact_mut(PANEL).enumerate() {
+                        for (lane, w) in row[..channels].iter_mut().enumerate() {
+                            *w = weight(g, k, panel * PANEL + lane);
+                        }
+                    }
+                }
+                let bias = (0..n_panels * PANEL)
+                    .map(|o| bias.map_or(0.0, |bias| if o < n_channels { bias(g, o) } else { 0.0 }))
+                    .collect();
+                Group { weights, bias, input, output }
+            })
+            .collect();
+        Ok(Self { n_inputs, n_outputs, n_channels, n_k, stride, groups, classes })
+    }
+
+    /// Length of the output.
+    pub fn n_outputs(&self) -> usize {
+        self.n_outputs
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.groups.iter().map(|group| 4 * (group.weights.len() + group.bias.len())).sum()
+    }
+
+    /// Multiply-adds for one row.
+    pub fn n_fma(&self) -> usize {
+        self.n_applied().saturating_mul(self.n_channels)
+    }
+
+    /// Panel rows that [`Lanes::Outputs`] goes through for one row.
+    pub fn n_panel_fma(&self) -> usize {
+        self.n_applied().saturating_mul(self.n_channels.div_ceil(PANEL))
+    }
+
+    fn n_applied(&self) -> usize {
+        let taps: usize = self.classes.iter().map(|class| class.taps.len() * class.positions.len()).sum();
+        taps.saturating_mul(self.groups.len())
+    }
+
+    /// Computes the layer for `n_blocks` blocks of values in the layout of `lanes`.
+    ///
+    /// # Panics
+    /// If the slices are not `n_blocks` blocks long, or the host lacks `path`.
+    pub fn run(&self, path: SimdPath, lanes: Lanes, n_blocks: usize, x: &[f32], out: &mut [f32]) {
+        assert_eq!(x.len(), n_blocks * self.n_inputs * lanes.rows());
+        assert_eq!(out.len(), n_blocks * self.n_outputs * lanes.rows());
+        assert!(path.is_available());
+        // SAFETY: the host has the instructions of `path`; the slices have the lengths that `Linear::new` has checked
+        // every index against.
+        unsafe {
+            match path {
+                #[cfg(target_arch = "x86_64")]
+                SimdPath::Avx512 => avx512::linear(self, lanes, n_blocks, x, out),
+                #[cfg(target_arch = "x86_64")]
+                SimdPath::Avx2 => avx2::linear(self, lanes, n_blocks, x, out),
+                #[cfg(target_arch = "x86_64")]
+                SimdPath::Sse2 => sse2::linear(self, lanes, n_blocks, x, out),
+                #[cfg(target_arch = "aarch64")]
+                SimdPath::Neon => neon::linear(self, lanes, n_blocks, x, out),
+                _ => scalar::linear(self, lanes, n_blocks, x, out),
+            }
+        }
+    }
+}
+
+/// Applies an activation in place, with the instructions of `path`; its bits do not depend on them.
+pub fn unary(path: SimdPath, op: &Unary, values: &mut [f32]) {
+    assert!(path.is_available());
+    match path {
+        // SAFETY: the host has the instructions of `path`.
+        #[cfg(target_arch = "x86_64")]
+        SimdPath::Avx512 => unsafe { avx512::unary(op, values) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        SimdPath::Avx2 => unsafe { avx2::unary(op, values) },
+        _ => op.apply(values),
+    }
+}
+
+fn panels(n_channels: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    (0..n_channels.div_ceil(PANEL)).map(move |panel| (panel, panel * PANEL..n_channels.min((panel + 1) * PANEL)))
+}
