@@ -142,6 +142,7 @@ fn open_objects(api: &Api) -> Vec<Hid> {
 fn file_name(api: &Api, object: Hid) -> Option<PathBuf> {
     // SAFETY: a null buffer asks for the length.
     let len = unsafe { (api.H5Fget_name)(object, std::ptr::null_mut(), 0) };
+    // Objects that are in no file, such as a dataset that is just being made, have no name.
     let mut name = vec![0u8; usize::try_from(len).ok().filter(|&n| n > 0)? + 1];
     // SAFETY: the buffer has the length that is said; HDF5 ends it with a NUL.
     let len = unsafe { (api.H5Fget_name)(object, name.as_mut_ptr().cast::<c_char>(), name.len()) };
@@ -226,7 +227,7 @@ impl BundleSource for InFile {
         let mut looked_in = Vec::new();
         self.api.quietly(|| {
             for location in open_objects(self.api) {
-                let name = file_name(self.api, location).unwrap_or_default().display().to_string();
+                let Some(name) = file_name(self.api, location).map(|name| name.display().to_string()) else { continue };
                 match read_bundle(self.api, location, id) {
                     Ok(Some(bundle)) => {
                         found = Some(Arc::new(bundle));

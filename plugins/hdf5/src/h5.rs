@@ -102,6 +102,7 @@ api! {
     H5Ldelete(Hid, *const c_char, Hid) -> Herr;
     H5Screate(c_int) -> Hid;
     H5Sget_simple_extent_npoints(Hid) -> i64;
+    H5Sget_simple_extent_dims(Hid, *mut Hsize, *mut Hsize) -> c_int;
     H5Sclose(Hid) -> Herr;
     H5Tcreate(c_int, size_t) -> Hid;
     H5Tset_tag(Hid, *const c_char) -> Herr;
@@ -116,7 +117,6 @@ api! {
     H5Tget_norm(Hid) -> c_int;
     H5Tclose(Hid) -> Herr;
     H5Pget_chunk(Hid, c_int, *mut Hsize) -> c_int;
-    H5Pget_nfilters(Hid) -> c_int;
     H5Pget_filter2(
         Hid, c_uint, *mut c_uint, *mut size_t, *mut c_uint, size_t, *mut c_char, *mut c_uint
     ) -> c_int;

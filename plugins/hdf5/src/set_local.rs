@@ -16,14 +16,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// `H5S_MAX_RANK`.
 const H5S_MAX_RANK: usize = 32;
-/// `H5D_FILL_VALUE_USER_DEFINED`.
+// H5D_fill_value_t
+const FILL_UNDEFINED: i32 = 0;
 const FILL_USER_DEFINED: i32 = 2;
 
 /// `can_apply`: 1 or a refusal.
 pub(crate) unsafe extern "C" fn can_apply_from(dcpl: Hid, type_id: Hid, space: Hid, return_address: usize) -> Herr {
     guarded(return_address, |api| {
         // SAFETY: HDF5 hands over open handles of the library that called.
-        let (request, _) = unsafe { complete(api, dcpl, type_id) }?;
+        let (request, _) = unsafe { complete(api, dcpl, type_id, space) }?;
         // SAFETY: as above.
         unsafe { choose_model(api, request, space, false) }.map(|_| 1)
     })
@@ -33,7 +34,7 @@ pub(crate) unsafe extern "C" fn can_apply_from(dcpl: Hid, type_id: Hid, space: H
 pub(crate) unsafe extern "C" fn set_local_from(dcpl: Hid, type_id: Hid, space: Hid, return_address: usize) -> Herr {
     guarded(return_address, |api| {
         // SAFETY: HDF5 hands over open handles of the library that called.
-        let (request, flags) = unsafe { complete(api, dcpl, type_id) }?;
+        let (request, flags) = unsafe { complete(api, dcpl, type_id, space) }?;
         // SAFETY: as above.
         let words = unsafe { choose_model(api, request, space, true) }?.to_words()?;
         // SAFETY: as above; the array has the length that is said.
@@ -75,7 +76,7 @@ fn guarded(return_address: usize, work: impl FnOnce(&'static Api) -> Result<Herr
 ///
 /// # Safety
 /// The handles must be open ones of the library that `api` belongs to.
-unsafe fn complete(api: &'static Api, dcpl: Hid, type_id: Hid) -> Result<(Request, c_uint)> {
+unsafe fn complete(api: &'static Api, dcpl: Hid, type_id: Hid, space: Hid) -> Result<(Request, c_uint)> {
     // SAFETY: passed on.
     let (mut request, flags) = unsafe { stored_request(api, dcpl) }?;
     // SAFETY: passed on.
@@ -90,21 +91,50 @@ unsafe fn complete(api: &'static Api, dcpl: Hid, type_id: Hid) -> Result<(Reques
         .filter(|rank| (1..=H5S_MAX_RANK).contains(rank))
         .ok_or_else(|| Error::invalid("the dataset has no chunks: filters need a chunked layout of rank 1 or more"))?;
     let shape = cd_values::merge_leading_axes(&extents[..rank])?;
-    let mut fill = None;
-    let mut status = 0;
-    // SAFETY: passed on; status is writable.
-    if unsafe { (api.H5Pfill_value_defined)(dcpl, &raw mut status) } >= 0 && status == FILL_USER_DEFINED {
-        let mut bytes = vec![0u8; dtype.size_bytes()];
-        // SAFETY: passed on; the buffer holds one element of type_id.
-        if unsafe { (api.H5Pget_fill_value)(dcpl, type_id, bytes.as_mut_ptr().cast::<c_void>()) } >= 0 {
-            fill = Some(bytes);
-        }
-    }
+    // SAFETY: passed on.
+    let fill = unsafe { fill_value(api, dcpl, type_id, space, &extents[..rank], dtype.size_bytes()) };
     let copied = request.array.is_some();
     request.array = Some(Array { dtype, byte_order, shape, fill });
     params(&request)?.validate()?;
-    if copied { drop_unusable_model(api, &mut request) }
+    if copied {
+        drop_unusable_model(api, &mut request);
+    }
     Ok((request, flags))
+}
+
+/// The fill value to declare to the codec: the one a user has set; or HDF5's default, where HDF5 itself will put it
+/// into chunks that stick out of the dataset. Such padding must not count in the range that a bound is relative to, and
+/// when the dataset grows into it, it must be the fill value exactly.
+///
+/// # Safety
+/// As for [`complete`].
+unsafe fn fill_value(
+    api: &Api,
+    dcpl: Hid,
+    type_id: Hid,
+    space: Hid,
+    chunk: &[Hsize],
+    size_bytes: usize,
+) -> Option<Vec<u8>> {
+    let mut status = FILL_UNDEFINED;
+    // SAFETY: passed on; status is writable.
+    if unsafe { (api.H5Pfill_value_defined)(dcpl, &raw mut status) } < 0 || status == FILL_UNDEFINED {
+        return None;
+    }
+    if status != FILL_USER_DEFINED {
+        let (mut extents, mut limits) = ([0; H5S_MAX_RANK], [0; H5S_MAX_RANK]);
+        // SAFETY: passed on; both arrays hold as many extents as HDF5 can have.
+        let rank =
+            unsafe { (api.H5Sget_simple_extent_dims)(space, extents.as_mut_ptr(), limits.as_mut_ptr()) };
+        let whole = usize::try_from(rank) == Ok(chunk.len())
+            && (0..chunk.len()).all(|i| extents[i] == limits[i] && extents[i] % chunk[i].max(1) == 0);
+        if whole {
+            return None;
+        }
+    }
+    let mut bytes = vec![0u8; size_bytes];
+    // SAFETY: passed on; the buffer holds one element of type_id.
+    (unsafe { (api.H5Pget_fill_value)(dcpl, type_id, bytes.as_mut_ptr().cast::<c_void>()) } >= 0).then_some(bytes)
 }
 
 /// The words of our filter in `dcpl`, read as a request, and its flags.
