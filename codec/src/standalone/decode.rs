@@ -5,7 +5,7 @@ use super::header::ArrayHeader;
 use super::parallel::map_in_order;
 use super::reader::{Chunk, Item, Reader};
 use crate::bundle::{Bundle, BundleId, BundleSource};
-use crate::registry::{Limits, Registry};
+use crate::{Limits, Registry};
 use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};

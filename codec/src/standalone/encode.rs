@@ -72,7 +72,7 @@ pub fn encode_array<W: Write>(
         Ok((rows, bytes.len() as u64, stream))
     };
     let done = |(rows, value_bytes, stream): (Range<u64>, u64, Vec<u8>)| {
-        if let Some(id) = crate::describe(&stream)?.bundle
+        if let Some(id) = crate::decode_header(&stream)?.model
             && !options.embed_in_chunks
             && let Some(packed) = model_of(&id)?
         {

@@ -150,12 +150,12 @@ impl ArrayHeader {
         if self.shape.len() > MAX_RANK {
             return Err(crate::Error::invalid(format!("{} axes: at most {MAX_RANK} are supported", self.shape.len())));
         }
-        let shape: Vec<usize> = self
-            .shape
-            .iter()
-            .map(|&n| usize::try_from(n))
-            .collect::<Result<_, _>>()
-            .map_err(|_| crate::Error::invalid(format!("shape {:?} does not fit the address space", self.shape)))?;
+        let shape: Vec<usize> =
+            self.shape
+                .iter()
+                .map(|&n| usize::try_from(n))
+                .collect::<std::result::Result<_, _>>()
+                .map_err(|_| crate::Error::invalid(format!("shape {:?} does not fit the address space", self.shape)))?;
         // An extent of zero would hide an overflow of the others.
         let beyond_zeros: Vec<usize> = shape.iter().map(|&n| n.max(1)).collect();
         let mut params = Params::new(self.dtype, &beyond_zeros, self.bound);

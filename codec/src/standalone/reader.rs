@@ -2,9 +2,7 @@
 
 use super::error::{Error, Result};
 use super::frame::{ENTRY_BYTES, Entry, Fields, Tag, read_frame};
-use super::header::{
-    ArrayHeader, Container, END_MAGIC, FILE_HEADER_BYTES, TRAILER_BYTES, VERSION, parse_file_header,
-};
+use super::header::{ArrayHeader, Container, END_MAGIC, FILE_HEADER_BYTES, TRAILER_BYTES, VERSION, parse_file_header};
 use crate::bundle::BundleId;
 use std::io::Read;
 use std::ops::Range;
@@ -120,7 +118,10 @@ impl<R: Read> Reader<R> {
         };
         let expected = header.chunk_rows(*done);
         if expected.as_ref() != Some(&rows) {
-            return Err(Error::corrupt(format!("array {:?}: chunk of rows {rows:?}, expected {expected:?}", header.name)));
+            return Err(Error::corrupt(format!(
+                "array {:?}: chunk of rows {rows:?}, expected {expected:?}",
+                header.name
+            )));
         }
         *done += 1;
         payload.drain(..16);
@@ -143,7 +144,9 @@ impl<R: Read> Reader<R> {
             entry.write(&mut expected);
         }
         if payload != expected {
-            return Err(Error::corrupt("the index does not list the frames that are there: the file was put together wrongly"));
+            return Err(Error::corrupt(
+                "the index does not list the frames that are there: the file was put together wrongly",
+            ));
         }
         let mut trailer = [0u8; TRAILER_BYTES as usize];
         self.input.read_exact(&mut trailer)?;

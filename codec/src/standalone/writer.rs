@@ -24,14 +24,7 @@ impl<W: Write> Writer<W> {
     /// Starts a file of arrays that came out of `container`.
     pub fn new(mut out: W, container: Container) -> Result<Self> {
         out.write_all(&file_header(container))?;
-        Ok(Self {
-            out,
-            offset: FILE_HEADER_BYTES,
-            index: Vec::new(),
-            models: Vec::new(),
-            model_bytes: 0,
-            open: None,
-        })
+        Ok(Self { out, offset: FILE_HEADER_BYTES, index: Vec::new(), models: Vec::new(), model_bytes: 0, open: None })
     }
 
     fn frame(&mut self, tag: Tag, parts: &[&[u8]]) -> Result<()> {

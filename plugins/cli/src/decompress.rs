@@ -1,0 +1,140 @@
+//! `baler decompress` and `baler convert`: arrays into plain files.
+
+use crate::args::{FileArgs, ThreadArgs};
+use crate::failure::{Failure, Result};
+use crate::format::baler::{Event, visit};
+use crate::format::{Array, Format, Sink, file_bytes, npy, npz};
+use crate::models::Models;
+use crate::output::refuse_overwrite;
+use crate::progress::Progress;
+use crate::report::{Report, bytes, count};
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Restores the arrays of a compressed file
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    baler decompress field.baler field.npy\n  \
+    baler decompress events.baler events.npz\n  \
+    baler decompress run.h5 field.npy --array flow/speed    # one dataset of an HDF5 file\n  \
+    baler decompress run.h5 plain.h5                        # the same as `baler h5 restore`")]
+pub struct DecompressArgs {
+    /// .baler, .h5 or .nc
+    input: PathBuf,
+    /// .npy, .npz or .h5
+    output: PathBuf,
+    #[command(flatten)]
+    threads: ThreadArgs,
+    #[command(flatten)]
+    files: FileArgs,
+}
+
+impl DecompressArgs {
+    pub fn run(&self, quiet: bool) -> Result<Report> {
+        refuse_overwrite(&self.output, self.files.force)?;
+        match (Format::of_file(&self.input)?, Format::of_name(&self.output)?) {
+            #[cfg(feature = "hdf5")]
+            (Format::Hdf5, Format::Hdf5) => {
+                crate::h5::restore::RestoreArgs::new(&self.input, &self.output, &self.files).run(quiet)
+            }
+            (Format::Baler | Format::Hdf5, _) => {
+                copy(&self.input, &self.output, &self.files, self.threads.n_threads(), "decompressing", quiet)
+            }
+            _ => Err(Failure::usage(format!(
+                "{} is not compressed: `baler convert` changes between plain formats",
+                self.input.display()
+            ))),
+        }
+    }
+}
+
+/// Changes between plain formats; nothing is compressed
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    baler convert field.npy field.h5          # dataset `data`, for h5repack and friends\n  \
+    baler convert run.nc one.npy --array temperature")]
+pub struct ConvertArgs {
+    /// .npy, .npz, .h5 or .nc
+    input: PathBuf,
+    /// .npy, .npz or .h5
+    output: PathBuf,
+    #[command(flatten)]
+    files: FileArgs,
+}
+
+impl ConvertArgs {
+    pub fn run(&self, quiet: bool) -> Result<Report> {
+        refuse_overwrite(&self.output, self.files.force)?;
+        copy(&self.input, &self.output, &self.files, 1, "converting", quiet)
+    }
+}
+
+/// Every array asked for, from a file of any format into a plain one.
+fn copy(
+    input: &Path,
+    output: &Path,
+    files: &FileArgs,
+    threads: usize,
+    what: &'static str,
+    quiet: bool,
+) -> Result<Report> {
+    let mut sink = create(output, files.force)?;
+    let mut progress = Progress::new(what, 0, quiet);
+    let (mut arrays, mut wanted) = (Vec::<Array>::new(), false);
+    let (mut names, mut total) = (Vec::new(), 0);
+    visit(input, &Models::standard(), threads, &mut |event| {
+        match event {
+            Event::Array(array) => {
+                wanted = files.wants(array);
+                arrays.push(array.clone());
+                if wanted {
+                    names.push(array.shown_name().to_owned());
+                    total += array.value_bytes();
+                    progress.grow(array.value_bytes());
+                    sink.array(array)?;
+                }
+            }
+            Event::Values(block) if wanted => {
+                progress.add(block.len() as u64);
+                sink.values(block)?;
+            }
+            Event::Blob { name, bytes } if files.arrays.is_empty() => sink.blob(name, bytes)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    files.check_names(&arrays)?;
+    sink.finish()?;
+    let text = format!(
+        "{}: {} of {} values ({})",
+        output.display(),
+        bytes(total),
+        count(names.len() as u64, "array"),
+        names.join(", ")
+    );
+    let json = json!({
+        "input": input.display().to_string(),
+        "output": output.display().to_string(),
+        "arrays": names,
+        "value_bytes": total,
+        "output_bytes": file_bytes(output)?,
+    });
+    Ok(Report::new(text, json))
+}
+
+/// A plain file of the format its name says.
+fn create(path: &Path, force: bool) -> Result<Box<dyn Sink>> {
+    match Format::of_name(path)? {
+        Format::Npy => Ok(Box::new(npy::NpySink::create(path, force)?)),
+        Format::Npz => Ok(Box::new(npz::NpzSink::create(path, force)?)),
+        #[cfg(feature = "hdf5")]
+        Format::Hdf5 => {
+            use crate::format::hdf5::{Hdf5Sink, Layout};
+            Ok(Box::new(Hdf5Sink::create(path, force, Layout::Contiguous)?))
+        }
+        #[cfg(not(feature = "hdf5"))]
+        Format::Hdf5 => Err(crate::format::without_hdf5(path)),
+        Format::Baler => Err(Failure::usage("a .baler holds compressed arrays: use `baler compress` with a bound")),
+    }
+}

@@ -1,0 +1,205 @@
+//! `baler h5 repack`: h5repack with our filter, a bound that is meant of whole datasets, and a check of the outcome.
+
+use super::{request, tool};
+use crate::args::{EncodeArgs, FileArgs};
+use crate::compress::{Tally, bound_json, resolve_bound_for_hdf5, span_of};
+use crate::failure::{Failure, InFile, Result};
+use crate::format::hdf5::{Hdf5Source, chunk_shape};
+use crate::format::{Array, Format, Promise, Source, file_bytes};
+use crate::models::{Models, extents};
+use crate::output::Output;
+use crate::report::{Report, bytes, ratio};
+use crate::verify::verify;
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Compresses the datasets of an HDF5 file, keeping everything else in it
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    baler h5 repack in.h5 out.h5 --rel 1e-3\n  \
+    baler h5 repack in.nc out.nc --abs 0.01 --array temperature\n  \
+    baler h5 repack in.h5 out.h5 --lossless --chunk 1x512x512\n\n\
+    Runs the system's h5repack with our filter as mandatory, then reopens the result and checks the bound. Relative \
+    bounds are of each dataset. Groups, attributes and types that are no numbers stay as they are.")]
+pub struct RepackArgs {
+    /// HDF5 or netCDF-4 file
+    input: PathBuf,
+    /// Where to write
+    output: PathBuf,
+    #[command(flatten)]
+    encode: EncodeArgs,
+    /// Extents of a chunk; by default those of the dataset, or a few MiB along its first axis
+    #[arg(long, value_name = "NxN")]
+    chunk: Option<String>,
+    /// Skip the comparison with the input at the end
+    #[arg(long)]
+    no_verify: bool,
+    #[command(flatten)]
+    files: FileArgs,
+}
+
+impl RepackArgs {
+    /// As `baler compress` asks for it.
+    pub fn new(input: &Path, output: &Path, encode: &EncodeArgs, files: &FileArgs) -> Self {
+        Self {
+            input: input.to_owned(),
+            output: output.to_owned(),
+            encode: encode.clone(),
+            chunk: None,
+            no_verify: false,
+            files: files.clone(),
+        }
+    }
+
+    pub fn run(&self, quiet: bool) -> Result<Report> {
+        if Format::of_file(&self.input)? != Format::Hdf5 {
+            return Err(Failure::usage(format!(
+                "{} is no HDF5 file: `baler compress` takes .npy and .npz",
+                self.input.display()
+            )));
+        }
+        let bound = self.encode.bound.bound()?;
+        let chunk = self.chunk.as_deref().map(extents).transpose()?;
+        let (models, _) = Models::choose(&self.encode.model)?;
+        let source = Hdf5Source::open(&self.input)?;
+        self.files.check_names(source.arrays())?;
+        let mut arguments = Vec::new();
+        let mut wanted: Vec<(usize, Array)> = Vec::new();
+        for (i, array) in source.arrays().iter().enumerate() {
+            if !self.files.wants(array) || array.shape.is_empty() || array.value_bytes() == 0 {
+                continue;
+            }
+            // h5repack separates names with commas and ends them with a colon.
+            if array.name.contains([',', ':']) {
+                return Err(Failure::usage(format!(
+                    "dataset {:?}: h5repack takes no comma or colon in a name",
+                    array.name
+                )));
+            }
+            let span = span_of(&source, i, array, bound, self.encode.columns)?;
+            let request = request(&self.encode, resolve_bound_for_hdf5(bound, self.encode.columns, &span))?;
+            arguments.extend(["-f".into(), format!("/{}:{}", array.name, request.ud_argument(true)?)]);
+            let layout = match (&chunk, source.chunk_shape(i)?) {
+                (Some(asked), _) => Some(fit_chunk(asked, array)?),
+                (None, Some(_)) => None,
+                (None, None) => Some(chunk_shape(array)),
+            };
+            if let Some(layout) = layout {
+                let layout: Vec<String> = layout.iter().map(usize::to_string).collect();
+                arguments.extend(["-l".into(), format!("/{}:CHUNK={}", array.name, layout.join("x"))]);
+            }
+            wanted.push((i, array.clone()));
+        }
+        if wanted.is_empty() {
+            return Err(Failure::usage(format!("{}: no datasets of numbers to compress", self.input.display())));
+        }
+        let (output, placeholder) = Output::create(&self.output, self.files.force)?;
+        drop(placeholder);
+        tool::h5repack(&arguments, &self.input, output.path(), models.folder.as_deref())?;
+        let (tallies, model_bytes) = inspect(output.path(), &wanted)?;
+        let checks = if self.no_verify || bound == baler_codec::Bound::Latent {
+            Vec::new()
+        } else {
+            let promise = Promise { bound, per_column: self.encode.columns };
+            let names = FileArgs { force: false, arrays: wanted.iter().map(|(_, a)| a.name.clone()).collect() };
+            verify(&self.input, output.path(), &names, &|_| Some(promise), None, 1, quiet)?
+        };
+        if checks.iter().any(|c| c.verdict.n_broken > 0) {
+            // Nothing that broke its promise is given a name.
+            return Ok(crate::verify::report(&self.input, &self.output, &checks));
+        }
+        output.commit()?;
+        self.report(bound, &wanted, &tallies, model_bytes, &checks)
+    }
+
+    fn report(
+        &self,
+        bound: baler_codec::Bound,
+        wanted: &[(usize, Array)],
+        tallies: &[Tally],
+        model_bytes: u64,
+        checks: &[crate::verify::ArrayCheck],
+    ) -> Result<Report> {
+        let value_bytes: u64 = wanted.iter().map(|(_, a)| a.value_bytes()).sum();
+        let stored: u64 = tallies.iter().map(|t| t.stored_bytes).sum();
+        let embedded: u64 = tallies.iter().map(|t| t.embedded_bytes).sum();
+        let model_bytes = model_bytes + embedded;
+        let without = stored - embedded;
+        let worst = checks.iter().map(|c| c.verdict.max_error_over_bound).fold(0.0, f64::max);
+        let mut text = format!(
+            "{}: {} of values -> {} of chunks, ratio {:.2} at {bound}",
+            self.output.display(),
+            bytes(value_bytes),
+            bytes(without),
+            ratio(value_bytes, without),
+        );
+        if model_bytes > 0 {
+            text += &format!(
+                " ({:.2} with the {} of the model)",
+                ratio(value_bytes, without + model_bytes),
+                bytes(model_bytes)
+            );
+        }
+        for ((_, array), tally) in wanted.iter().zip(tallies) {
+            text += &format!("\n  {}: {} ({})", array.name, bytes(tally.stored_bytes), tally.winners());
+        }
+        if !checks.is_empty() {
+            text += &format!("\nthe bound is kept: largest error {worst:.6} of it");
+        }
+        let arrays: Vec<_> = wanted.iter().zip(tallies).map(|((_, a), t)| t.report(a)).collect();
+        let json = json!({
+            "input": self.input.display().to_string(),
+            "output": self.output.display().to_string(),
+            "bound": bound_json(bound, self.encode.columns),
+            "value_bytes": value_bytes,
+            "output_bytes": file_bytes(&self.output)?,
+            "stored_bytes": stored,
+            "model_bytes": model_bytes,
+            "ratio": ratio(value_bytes, without + model_bytes),
+            "ratio_without_model": ratio(value_bytes, without),
+            "verified": !checks.is_empty(),
+            "max_error_over_bound": crate::report::number(worst),
+            "arrays": arrays,
+        });
+        Ok(Report::new(text, json))
+    }
+}
+
+/// Whether every dataset went through our filter, and what came of it; bytes of the models in the file.
+fn inspect(path: &Path, wanted: &[(usize, Array)]) -> Result<(Vec<Tally>, u64)> {
+    let source = Hdf5Source::open(path)?;
+    let mut tallies = Vec::new();
+    for (_, array) in wanted {
+        let i = source.arrays().iter().position(|a| a.name == array.name);
+        let i = i.ok_or_else(|| Failure::runtime(format!("h5repack left out dataset {:?}", array.name)))?;
+        if !source.filters(i)?.contains(&baler_hdf5::FILTER_ID) {
+            return Err(Failure::runtime(format!(
+                "h5repack wrote dataset {:?} without our filter: is HDF5 built with plugins?",
+                array.name
+            )));
+        }
+        let mut tally = Tally::default();
+        source
+            .visit_chunks(i, &mut |description, stored| {
+                tally.add_description(description.as_ref(), stored);
+                Ok(())
+            })
+            .in_file(path)?;
+        tallies.push(tally);
+    }
+    Ok((tallies, source.models()?.iter().map(|m| m.1).sum()))
+}
+
+/// Extents that were asked for, for a dataset of this rank; none larger than the dataset.
+fn fit_chunk(asked: &[usize], array: &Array) -> Result<Vec<usize>> {
+    if asked.len() != array.shape.len() {
+        return Err(Failure::usage(format!(
+            "--chunk has {} extents: dataset {:?} has {} axes; name the datasets it is for with --array",
+            asked.len(),
+            array.name,
+            array.shape.len()
+        )));
+    }
+    Ok(asked.iter().zip(&array.shape).map(|(&a, &n)| a.min(n as usize)).collect())
+}

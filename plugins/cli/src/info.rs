@@ -1,0 +1,136 @@
+//! `baler info`: what a file holds, and what it came to.
+
+use crate::args::ThreadArgs;
+use crate::compress::{Tally, bound_json};
+use crate::failure::Result;
+use crate::format::baler::{Event, visit};
+use crate::format::{Array, Format, file_bytes};
+use crate::models::Models;
+use crate::progress::Progress;
+use crate::report::{Report, bytes, count, ratio};
+use clap::Args;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+
+/// Shows what a file holds: sizes, bound, candidates, models, hash of the values
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    baler info field.baler\n  \
+    baler info run.h5 --json\n\n\
+    The hash is SHA-256 of the decoded values in C order and the byte order of the array (HDF5: little-endian): equal \
+    on every machine.")]
+pub struct InfoArgs {
+    /// .baler, .h5, .nc, .npy or .npz
+    file: PathBuf,
+    #[command(flatten)]
+    threads: ThreadArgs,
+}
+
+struct Entry {
+    array: Array,
+    tally: Tally,
+    hash: Sha256,
+}
+
+impl InfoArgs {
+    pub fn run(&self, quiet: bool) -> Result<Report> {
+        let format = Format::of_file(&self.file)?;
+        let total_bytes = file_bytes(&self.file)?;
+        let mut entries: Vec<Entry> = Vec::new();
+        let (mut models, mut blobs) = (Vec::new(), Vec::new());
+        let mut progress = Progress::new("reading", 0, quiet);
+        visit(&self.file, &Models::standard(), self.threads.n_threads(), &mut |event| {
+            match event {
+                Event::Array(array) => {
+                    progress.grow(array.value_bytes());
+                    entries.push(Entry { array: array.clone(), tally: Tally::default(), hash: Sha256::new() });
+                }
+                Event::Chunk { description, stored_bytes } => {
+                    if let Some(entry) = entries.last_mut() {
+                        entry.tally.add_description(description.as_ref(), stored_bytes);
+                    }
+                }
+                Event::Values(values) => {
+                    if let Some(entry) = entries.last_mut() {
+                        progress.add(values.len() as u64);
+                        entry.hash.update(values);
+                    }
+                }
+                Event::Model { id, stored_bytes } => models.push((id, stored_bytes)),
+                Event::Blob { name, bytes } => blobs.push((name.to_owned(), bytes.len() as u64)),
+            }
+            Ok(())
+        })?;
+        let value_bytes: u64 = entries.iter().map(|e| e.array.value_bytes()).sum();
+        let embedded: u64 = entries.iter().map(|e| e.tally.embedded_bytes).sum();
+        let model_bytes = models.iter().map(|m| m.1).sum::<u64>() + embedded;
+        let without = total_bytes - model_bytes.min(total_bytes);
+        let mut text = format!(
+            "{}: {}, {}; values {}, ratio {:.2}",
+            self.file.display(),
+            format_name(format),
+            bytes(total_bytes),
+            bytes(value_bytes),
+            ratio(value_bytes, total_bytes)
+        );
+        if model_bytes > 0 {
+            text += &format!(" ({:.2} without the {} of models)", ratio(value_bytes, without), bytes(model_bytes));
+        }
+        let mut arrays = Vec::new();
+        for Entry { array, tally, hash } in entries {
+            let hash = hex(&hash.finalize());
+            text += &format!("\n  {}: {}", array.shown_name(), array.describe());
+            if let Some(promise) = array.promise {
+                text += &format!(
+                    "\n    bound   {}{}\n    stored  {} in {}: {}",
+                    promise.bound,
+                    if promise.per_column { " per column" } else { "" },
+                    bytes(tally.stored_bytes),
+                    count(tally.n_chunks, "chunk"),
+                    tally.winners()
+                );
+                for model in &tally.models {
+                    text += &format!("\n    model   {model}");
+                }
+            }
+            text += &format!("\n    sha256  {hash}");
+            let mut json = tally.report(&array);
+            json["sha256"] = hash.into();
+            json["bound"] = array.promise.map_or(Value::Null, |p| bound_json(p.bound, p.per_column));
+            arrays.push(json);
+        }
+        for (id, stored) in &models {
+            text += &format!("\n  model {id}: {}", bytes(*stored));
+        }
+        for (name, n) in &blobs {
+            text += &format!("\n  {name}: {} kept as they are", bytes(*n));
+        }
+        let json = json!({
+            "file": self.file.display().to_string(),
+            "format": format_name(format),
+            "file_bytes": total_bytes,
+            "value_bytes": value_bytes,
+            "model_bytes": model_bytes,
+            "ratio": ratio(value_bytes, total_bytes),
+            "ratio_without_model": ratio(value_bytes, without),
+            "arrays": arrays,
+            "models": models.iter().map(|(id, n)| json!({ "id": id, "stored_bytes": n })).collect::<Vec<_>>(),
+            "members": blobs.iter().map(|(name, n)| json!({ "name": name, "bytes": n })).collect::<Vec<_>>(),
+        });
+        Ok(Report::new(text, json))
+    }
+}
+
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Baler => "baler",
+        Format::Npy => "npy",
+        Format::Npz => "npz",
+        Format::Hdf5 => "hdf5",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

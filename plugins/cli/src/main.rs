@@ -1,0 +1,101 @@
+//! The command `baler`: one file of this folder per subcommand, `format/` for the files arrays come from and go to.
+//!
+//! **Architecture invariant:** a host like any other: files and words of users become `baler_codec` calls, and no
+//! knowledge of coding lives here.
+
+mod args;
+mod check;
+mod compress;
+mod decompress;
+mod failure;
+mod format;
+#[cfg(feature = "hdf5")]
+mod h5;
+mod info;
+mod models;
+mod output;
+mod progress;
+mod report;
+mod simulate;
+mod train;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use failure::Code;
+use serde_json::json;
+use std::io::Write;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "Examples:
+  baler compress field.npy field.baler --rel 1e-3     # largest error: 0.1 % of the range
+  baler verify field.npy field.baler                  # read both again, compare exactly
+  baler info field.baler                              # sizes, candidates, models, hash
+  baler decompress field.baler back.npy
+  baler compress field.npy field.h5 --abs 0.01        # for any HDF5 program with our plugin
+  h5repack -f \"$(baler h5 args --rel 1e-3)\" in.h5 out.h5
+
+Exit codes: 0 all is well; 1 a file, a device or another program failed; 2 the command line is wrong; 3 the bound is
+broken; 4 the input is damaged; 5 a model is missing or cannot be used.";
+
+/// Error-bounded compression of scientific arrays with pretrained models
+#[derive(Debug, Parser)]
+#[command(name = "baler", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object instead of text, errors included
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress bars
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compress(compress::CompressArgs),
+    Decompress(decompress::DecompressArgs),
+    Verify(verify::VerifyArgs),
+    Info(info::InfoArgs),
+    Convert(decompress::ConvertArgs),
+    Models(models::ModelsArgs),
+    #[cfg(feature = "hdf5")]
+    H5(h5::H5Args),
+    Simulate(simulate::SimulateArgs),
+    Train(train::TrainArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = cli.quiet || cli.json;
+    let result = match &cli.command {
+        Command::Compress(args) => args.run(quiet),
+        Command::Decompress(args) => args.run(quiet),
+        Command::Verify(args) => args.run(quiet),
+        Command::Info(args) => args.run(quiet),
+        Command::Convert(args) => args.run(quiet),
+        Command::Models(args) => args.run(),
+        #[cfg(feature = "hdf5")]
+        Command::H5(args) => args.run(quiet),
+        Command::Simulate(args) => args.run(),
+        Command::Train(args) => args.run(),
+    };
+    let (line, code) = match result {
+        Ok(report) => {
+            let line = if cli.json { report.json.to_string() } else { report.text };
+            (line, if report.bound_broken { Code::BoundBroken as u8 } else { 0 })
+        }
+        Err(failure) => {
+            let code = failure.code as u8;
+            eprintln!("baler: {}", failure.message);
+            if !cli.json {
+                return ExitCode::from(code);
+            }
+            let error = json!({ "code": code, "kind": failure.code.name(), "message": failure.message });
+            (json!({ "error": error }).to_string(), code)
+        }
+    };
+    // A reader that closed the pipe has what it wanted.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    ExitCode::from(code)
+}
