@@ -137,6 +137,11 @@ pub fn encoder_from_onnx(bytes: &[u8]) -> Result<Box<dyn Encoder>> {
     }
 }
 
+/// An encoder run by ONNX Runtime even where the exact engine could: for comparison.
+pub fn onnxruntime_encoder(bytes: &[u8]) -> Result<Box<dyn Encoder>> {
+    ort::encoder(bytes, &Error::unsupported("ONNX Runtime was asked for"))
+}
+
 fn check_lengths(rows: usize, input: (usize, usize), output: (usize, usize)) -> Result<()> {
     for (what, (each, found)) in [("input", input), ("output", output)] {
         if rows.checked_mul(each) != Some(found) {

@@ -9,4 +9,3 @@ mod proto;
 mod steps;
 
 pub use import::import;
-pub use proto::{Dim, Model};
