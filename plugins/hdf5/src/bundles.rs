@@ -104,15 +104,15 @@ pub(crate) fn fits(bundle: &Bundle, shape: &[usize]) -> bool {
 }
 
 /// Among the user's own bundles, the one that `auto` should try on chunks of this shape: the tile that covers most of
-/// a chunk, then the most recent name. Its decoder must be small against the data (`dataset_bytes`), since the file
-/// will carry it.
-pub(crate) fn pick_for_auto(shape: &[usize], dataset_bytes: u64) -> Option<Arc<Bundle>> {
+/// a chunk, then the last name. Its decoder must be small against the data, of which nothing is known but the size of
+/// one chunk, since the file will carry it.
+pub(crate) fn pick_for_auto(shape: &[usize], chunk_bytes: usize) -> Option<Arc<Bundle>> {
     standard()
         .iter()
         .skip(1)
         .flat_map(|source| source.list())
         .filter(|b| fits(b, shape) && b.encoder_onnx().is_some() && !is_builtin(&b.id()))
-        .filter(|b| b.decoder_bytes() as u64 <= dataset_bytes / 8)
+        .filter(|b| b.decoder_bytes() <= chunk_bytes / 4)
         .max_by_key(|b| (b.manifest().tile_values(), b.manifest().name.clone()))
 }
 

@@ -74,7 +74,7 @@ pub(crate) unsafe extern "C" fn filter_from(
 /// Encodes.
 fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
     let request = Request::from_words(words)?;
-    let params = params(&request)?;
+    let mut params = params(&request)?;
     let expected = params.n_values()? * params.dtype.size_bytes();
     if values.len() != expected {
         return Err(Error::invalid(format!(
@@ -82,11 +82,33 @@ fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Resul
             params.shape, params.dtype
         )));
     }
+    if params.fill.is_none() && is_padded(&params.shape, params.dtype.size_bytes(), values) {
+        params.fill = Some(vec![0; params.dtype.size_bytes()]);
+    }
     let registry = match params.model {
         ModelChoice::Bundle(_) => bundles::registry(api),
         _ => bundles::auto_registry(api, request.auto_bundle.as_ref()),
     };
     encode(&params, values, &registry)
+}
+
+/// Whether the last entries along some axis are all zero bytes.
+///
+/// A chunk that sticks out of its dataset is padded with the fill value, zero unless a user has set one (then it is
+/// declared in any case), and a filter is not told which chunks these are. Padding must not count in the range that a
+/// bound is relative to; and when the dataset grows into it, it must be the fill value exactly. Where real data ends in
+/// zeros, declaring them a fill value only means that they come back exactly.
+fn is_padded(shape: &[usize], size_bytes: usize, values: &[u8]) -> bool {
+    let mut inner_bytes = size_bytes;
+    shape.iter().rev().any(|&extent| {
+        let block_bytes = inner_bytes * extent;
+        let last_is_zero = extent > 1
+            && values
+                .chunks_exact(block_bytes)
+                .all(|block| block[block_bytes - inner_bytes..].iter().all(|&byte| byte == 0));
+        inner_bytes = block_bytes;
+        last_is_zero
+    })
 }
 
 /// Decodes. Only the header in the chunk says how: `cd_values` are what was asked for when it was written, and tools
@@ -151,4 +173,31 @@ unsafe fn hand_over(
     // SAFETY: *buf now holds at least output.len() bytes, and output is memory of ours.
     unsafe { std::ptr::copy_nonoverlapping(output.as_ptr(), (*buf).cast::<u8>(), output.len()) };
     Ok(output.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_padded;
+
+    #[test]
+    fn padding_is_found_along_every_axis() {
+        let (shape, size_bytes) = ([3, 4, 5], 2);
+        let full = vec![1u8; 3 * 4 * 5 * size_bytes];
+        assert!(!is_padded(&shape, size_bytes, &full));
+        for axis in 0..3 {
+            let mut padded = full.clone();
+            for (i, value) in padded.chunks_exact_mut(size_bytes).enumerate() {
+                let index = [i / 20, i / 5 % 4, i % 5];
+                if index[axis] == shape[axis] - 1 {
+                    value.fill(0);
+                }
+            }
+            assert!(is_padded(&shape, size_bytes, &padded), "axis {axis}");
+            // One value left: no padding.
+            *padded.last_mut().unwrap() = 1;
+            assert!(!is_padded(&shape, size_bytes, &padded), "axis {axis}");
+        }
+        assert!(!is_padded(&[1, 1], 1, &[0]));
+        assert!(is_padded(&[2], 1, &[5, 0]));
+    }
 }

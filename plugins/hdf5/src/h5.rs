@@ -83,6 +83,8 @@ api! {
     H5Eget_auto2(Hid, *mut AutoHandler, *mut *mut c_void) -> Herr;
     H5Eset_auto2(Hid, AutoHandler, *mut c_void) -> Herr;
     H5Eclear2(Hid) -> Herr;
+    H5Ecreate_stack() -> Hid;
+    H5Eset_current_stack(Hid) -> Herr;
     H5Fget_obj_count(Hid, c_uint) -> isize;
     H5Fget_obj_ids(Hid, c_uint, size_t, *mut Hid) -> isize;
     H5Fget_intent(Hid, *mut c_uint) -> Herr;
@@ -102,7 +104,6 @@ api! {
     H5Ldelete(Hid, *const c_char, Hid) -> Herr;
     H5Screate(c_int) -> Hid;
     H5Sget_simple_extent_npoints(Hid) -> i64;
-    H5Sget_simple_extent_dims(Hid, *mut Hsize, *mut Hsize) -> c_int;
     H5Sclose(Hid) -> Herr;
     H5Tcreate(c_int, size_t) -> Hid;
     H5Tset_tag(Hid, *const c_char) -> Herr;
@@ -296,16 +297,20 @@ impl Api {
         result
     }
 
-    /// Puts `message` on the error stack of the calling thread.
+    /// Makes `message` the error stack of the calling thread.
     ///
     /// Call it last: every other call into HDF5 starts by clearing that stack.
     pub(crate) fn push_error(&self, line: u32, message: &str) {
         // An interior NUL cannot come from our messages; if one does, the text up to it is kept.
         let text = CString::new(message.split('\0').next().unwrap_or_default()).unwrap_or_default();
         // SAFETY: the class and the numbers are initialised variables of this library; the format takes one C string.
+        // H5Eset_current_stack closes the stack it is given.
         unsafe {
+            // While a filter runs, HDF5 2.0 drops what is pushed on the default stack. It does not drop what is put in
+            // place of that stack.
+            let stack = (self.H5Ecreate_stack)();
             (self.H5Epush2)(
-                H5_DEFAULT,
+                stack,
                 c"baler".as_ptr(),
                 c"baler_hdf5".as_ptr(),
                 line,
@@ -315,6 +320,7 @@ impl Api {
                 c"%s".as_ptr(),
                 text.as_ptr(),
             );
+            (self.H5Eset_current_stack)(stack);
         }
     }
 }

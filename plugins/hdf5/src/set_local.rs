@@ -16,27 +16,40 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// `H5S_MAX_RANK`.
 const H5S_MAX_RANK: usize = 32;
-// H5D_fill_value_t
-const FILL_UNDEFINED: i32 = 0;
+/// `H5D_FILL_VALUE_USER_DEFINED`.
 const FILL_USER_DEFINED: i32 = 2;
 
 /// `can_apply`: 1 or a refusal.
-pub(crate) unsafe extern "C" fn can_apply_from(dcpl: Hid, type_id: Hid, space: Hid, return_address: usize) -> Herr {
+///
+/// The dataspace that HDF5 passes says nothing new: it is that of a chunk, not of the dataset.
+pub(crate) unsafe extern "C" fn can_apply_from(dcpl: Hid, type_id: Hid, _space: Hid, return_address: usize) -> Herr {
     guarded(return_address, |api| {
         // SAFETY: HDF5 hands over open handles of the library that called.
-        let (request, _) = unsafe { complete(api, dcpl, type_id, space) }?;
+        let (request, _) = unsafe { stored_request(api, dcpl) }?;
+        if request.array.is_some() {
+            // Either the dataset exists, and HDF5 asks again before it is written or resized; or it is created as a
+            // copy, and set_local will check. In the first case nothing more may be asked of the property list:
+            // HDF5 2.0 crashes over the fill value in it.
+            return Ok(1);
+        }
         // SAFETY: as above.
-        unsafe { choose_model(api, request, space, false) }.map(|_| 1)
+        let request = unsafe { complete(api, request, dcpl, type_id) }?;
+        choose_model(api, request, false).map(|_| 1)
     })
 }
 
 /// `set_local`: stores the completed request in the property list.
-pub(crate) unsafe extern "C" fn set_local_from(dcpl: Hid, type_id: Hid, space: Hid, return_address: usize) -> Herr {
+pub(crate) unsafe extern "C" fn set_local_from(dcpl: Hid, type_id: Hid, _space: Hid, return_address: usize) -> Herr {
     guarded(return_address, |api| {
         // SAFETY: HDF5 hands over open handles of the library that called.
-        let (request, flags) = unsafe { complete(api, dcpl, type_id, space) }?;
+        let (request, flags) = unsafe { stored_request(api, dcpl) }?;
         // SAFETY: as above.
-        let words = unsafe { choose_model(api, request, space, true) }?.to_words()?;
+        let mut request = unsafe { complete(api, request, dcpl, type_id) }?;
+        if let Some(array) = &mut request.array {
+            // SAFETY: as above.
+            array.fill = unsafe { fill_value(api, dcpl, type_id, array.dtype.size_bytes()) };
+        }
+        let words = choose_model(api, request, true)?.to_words()?;
         // SAFETY: as above; the array has the length that is said.
         match unsafe { (api.H5Pmodify_filter)(dcpl, FILTER_ID, flags, words.len(), words.as_ptr()) } {
             0.. => Ok(1),
@@ -72,13 +85,11 @@ fn guarded(return_address: usize, work: impl FnOnce(&'static Api) -> Result<Herr
     }
 }
 
-/// The request in `dcpl`, completed with element type, chunk and fill value; and the filter's flags.
+/// The request, completed with element type and chunk.
 ///
 /// # Safety
 /// The handles must be open ones of the library that `api` belongs to.
-unsafe fn complete(api: &'static Api, dcpl: Hid, type_id: Hid, space: Hid) -> Result<(Request, c_uint)> {
-    // SAFETY: passed on.
-    let (mut request, flags) = unsafe { stored_request(api, dcpl) }?;
+unsafe fn complete(api: &'static Api, mut request: Request, dcpl: Hid, type_id: Hid) -> Result<Request> {
     // SAFETY: passed on.
     unsafe { check_position(api, dcpl) }?;
     // SAFETY: passed on.
@@ -91,46 +102,24 @@ unsafe fn complete(api: &'static Api, dcpl: Hid, type_id: Hid, space: Hid) -> Re
         .filter(|rank| (1..=H5S_MAX_RANK).contains(rank))
         .ok_or_else(|| Error::invalid("the dataset has no chunks: filters need a chunked layout of rank 1 or more"))?;
     let shape = cd_values::merge_leading_axes(&extents[..rank])?;
-    // SAFETY: passed on.
-    let fill = unsafe { fill_value(api, dcpl, type_id, space, &extents[..rank], dtype.size_bytes()) };
     let copied = request.array.is_some();
-    request.array = Some(Array { dtype, byte_order, shape, fill });
+    request.array = Some(Array { dtype, byte_order, shape, fill: None });
     params(&request)?.validate()?;
     if copied {
         drop_unusable_model(api, &mut request);
     }
-    Ok((request, flags))
+    Ok(request)
 }
 
-/// The fill value to declare to the codec: the one a user has set; or HDF5's default, where HDF5 itself will put it
-/// into chunks that stick out of the dataset. Such padding must not count in the range that a bound is relative to, and
-/// when the dataset grows into it, it must be the fill value exactly.
+/// The fill value that a user has set, as one element of the dataset's type.
 ///
 /// # Safety
 /// As for [`complete`].
-unsafe fn fill_value(
-    api: &Api,
-    dcpl: Hid,
-    type_id: Hid,
-    space: Hid,
-    chunk: &[Hsize],
-    size_bytes: usize,
-) -> Option<Vec<u8>> {
-    let mut status = FILL_UNDEFINED;
+unsafe fn fill_value(api: &Api, dcpl: Hid, type_id: Hid, size_bytes: usize) -> Option<Vec<u8>> {
+    let mut status = 0;
     // SAFETY: passed on; status is writable.
-    if unsafe { (api.H5Pfill_value_defined)(dcpl, &raw mut status) } < 0 || status == FILL_UNDEFINED {
+    if unsafe { (api.H5Pfill_value_defined)(dcpl, &raw mut status) } < 0 || status != FILL_USER_DEFINED {
         return None;
-    }
-    if status != FILL_USER_DEFINED {
-        let (mut extents, mut limits) = ([0; H5S_MAX_RANK], [0; H5S_MAX_RANK]);
-        // SAFETY: passed on; both arrays hold as many extents as HDF5 can have.
-        let rank =
-            unsafe { (api.H5Sget_simple_extent_dims)(space, extents.as_mut_ptr(), limits.as_mut_ptr()) };
-        let whole = usize::try_from(rank) == Ok(chunk.len())
-            && (0..chunk.len()).all(|i| extents[i] == limits[i] && extents[i] % chunk[i].max(1) == 0);
-        if whole {
-            return None;
-        }
     }
     let mut bytes = vec![0u8; size_bytes];
     // SAFETY: passed on; the buffer holds one element of type_id.
@@ -213,18 +202,8 @@ fn drop_unusable_model(api: &'static Api, request: &mut Request) {
 
 /// Checks that the models asked for are there and fit. With `store`, sees to it that readers will find the decoder: in
 /// the file, or where that cannot be, in each chunk.
-///
-/// # Safety
-/// As for [`complete`].
-unsafe fn choose_model(api: &'static Api, mut request: Request, space: Hid, store: bool) -> Result<Request> {
+fn choose_model(api: &'static Api, mut request: Request, store: bool) -> Result<Request> {
     let Some(array) = &request.array else { return Ok(request) };
-    let n_values = {
-        // SAFETY: passed on.
-        let n = unsafe { (api.H5Sget_simple_extent_npoints)(space) };
-        u64::try_from(n).unwrap_or(0)
-    };
-    // A dataset that is to grow may start empty: it will have at least one chunk.
-    let dataset_bytes = n_values.saturating_mul(array.dtype.size_bytes() as u64).max(array.len_bytes()? as u64);
     match request.model {
         ModelChoice::None => {
             if request.bound == Bound::Latent {
@@ -249,7 +228,7 @@ unsafe fn choose_model(api: &'static Api, mut request: Request, space: Hid, stor
         }
         ModelChoice::Auto => {
             // With `embed`, readers have it in any case.
-            request.auto_bundle = bundles::pick_for_auto(&array.shape, dataset_bytes)
+            request.auto_bundle = bundles::pick_for_auto(&array.shape, array.len_bytes()?)
                 .filter(|bundle| !store || request.embed || bundles::write_to_file(api, bundle))
                 .map(|bundle| bundle.id());
         }
