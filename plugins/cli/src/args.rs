@@ -5,9 +5,9 @@ use crate::format::Array;
 use baler_codec::{Bound, ByteOrder, Dtype, Effort};
 use clap::{Args, ValueEnum};
 
-/// The promise. Exactly one of these.
+/// The promise: one of these, where a command needs one.
 #[derive(Args, Clone, Debug)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub struct BoundArgs {
     /// Largest absolute error of any value
     #[arg(long, value_name = "X", help_heading = "Bound (one of these)")]
@@ -30,18 +30,28 @@ pub struct BoundArgs {
 }
 
 impl BoundArgs {
-    /// The bound, checked.
+    /// The bound, checked; an error that lists them if none is named.
     pub fn bound(&self) -> Result<Bound> {
+        self.optional()?.ok_or_else(|| {
+            Failure::usage(
+                "name a bound: --abs X, --rel X, --pw-rel X, --psnr DB, --lossless or --latent; for example --rel 1e-3",
+            )
+        })
+    }
+
+    /// The bound, checked, if one is named.
+    pub fn optional(&self) -> Result<Option<Bound>> {
         let bound = match (self.abs, self.rel, self.pw_rel, self.psnr) {
             (Some(v), ..) => Bound::Abs(v),
             (_, Some(v), ..) => Bound::Rel(v),
             (_, _, Some(v), _) => Bound::PwRel(v),
             (.., Some(v)) => Bound::Psnr(v),
             _ if self.latent => Bound::Latent,
-            _ => Bound::Lossless,
+            _ if self.lossless => Bound::Lossless,
+            _ => return Ok(None),
         };
         bound.validate()?;
-        Ok(bound)
+        Ok(Some(bound))
     }
 }
 

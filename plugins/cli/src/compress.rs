@@ -346,6 +346,10 @@ fn summary(
         let winners = a["candidates"].as_object().into_iter().flatten();
         let winners: Vec<String> = winners.map(|(name, n)| format!("{name} {n}")).collect();
         let n_chunks = a["chunks"].as_u64().unwrap_or(0);
+        if n_chunks == 0 {
+            text += &format!("\n  {}: empty", a["name"].as_str().unwrap_or_default());
+            continue;
+        }
         text += &format!(
             "\n  {}: {} in {} ({})",
             a["name"].as_str().unwrap_or_default(),

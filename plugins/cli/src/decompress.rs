@@ -107,7 +107,7 @@ fn copy(
     files.check_names(&arrays)?;
     sink.finish()?;
     let text = format!(
-        "{}: {} of {} values ({})",
+        "{}: {}, {} ({})",
         output.display(),
         bytes(total),
         count(names.len() as u64, "array"),

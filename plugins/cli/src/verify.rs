@@ -29,7 +29,7 @@ pub struct VerifyArgs {
     /// What it became: .baler, .h5, or any of the plain formats
     compressed: PathBuf,
     #[command(flatten)]
-    bound: Option<BoundArgs>,
+    bound: BoundArgs,
     /// The last axis holds the columns of a table
     #[arg(long)]
     columns: bool,
@@ -45,8 +45,8 @@ pub struct VerifyArgs {
 
 impl VerifyArgs {
     pub fn run(&self, quiet: bool) -> Result<Report> {
-        let asked = match &self.bound {
-            Some(args) => Some(Promise { bound: args.bound()?, per_column: self.columns }),
+        let asked = match self.bound.optional()? {
+            Some(bound) => Some(Promise { bound, per_column: self.columns }),
             None if self.columns => return Err(Failure::usage("--columns goes with a bound, as --rel 1e-3 --columns")),
             None => None,
         };
