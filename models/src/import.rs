@@ -97,7 +97,7 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
         _ => options.step.clone(),
     };
     let manifest = Manifest {
-        format: baler_codec::bundle::FORMAT,
+        format: 1,
         name: options.name.clone(),
         family: Family::Autoencoder,
         description: options.description.clone(),

@@ -156,6 +156,8 @@ pub enum Layer {
     Activation(Activation),
     /// `Reshape` to this shape, without the batch axis.
     Reshape(Vec<usize>),
+    /// `Transpose`: axis i of the output is axis `order[i]` of the input; the batch axis is 0 and stays.
+    Transpose(Vec<usize>),
 }
 
 const FLOAT: i64 = 1;
@@ -269,6 +271,10 @@ impl Graph {
                 let bytes = extents.iter().flat_map(|n| n.to_le_bytes()).collect();
                 inputs.push(self.tensor(&format!("shape_{index}"), &[extents.len()], INT64, bytes));
                 "Reshape"
+            }
+            Layer::Transpose(order) => {
+                attributes.push(attribute_ints("perm", order));
+                "Transpose"
             }
         };
         self.node(op, &format!("{}_{index}", op.to_lowercase()), &inputs, &output, attributes);

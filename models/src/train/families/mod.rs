@@ -1,0 +1,3 @@
+//! One file for each model family, named as in the codec.
+
+pub(super) mod autoencoder;

@@ -1,0 +1,169 @@
+//! Arrays become tiles of network inputs, split three ways.
+
+use super::Options;
+use crate::simulate::Random;
+use baler_codec::bundle::Normalisation;
+use baler_codec::{Error, Result};
+
+/// Whole trailing axes become one tile up to this many values.
+const LARGEST_WHOLE_TILE: usize = 4096;
+
+/// Normalised tiles.
+pub(super) struct Tiles {
+    /// Extents of a tile.
+    pub tile: Vec<usize>,
+    /// As it goes into the manifest.
+    pub normalisation: Normalisation,
+    /// Range of the data in units of the network's inputs: 1 unless the normalisation is the caller's own.
+    pub range: f64,
+    /// Each set's tiles, one after the other.
+    pub training: Vec<f32>,
+    /// Watched while training.
+    pub validation: Vec<f32>,
+    /// Measured at the end.
+    pub test: Vec<f32>,
+}
+
+impl Tiles {
+    pub fn new(data: &[f32], shape: &[usize], options: &Options) -> Result<Self> {
+        let n: usize = shape.iter().product();
+        if n != data.len() || n == 0 {
+            return Err(Error::invalid(format!("{} values for the shape {shape:?}, which has {n}", data.len())));
+        }
+        let tile = choose_tile(shape, &options.tile)?;
+        let (min, max) = data
+            .iter()
+            .filter(|v| v.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(f64::from(v)), b.max(f64::from(v))));
+        let range = max - min;
+        if !(range > 0.0 && range.is_finite()) {
+            return Err(Error::invalid("the data are constant, or hold no finite value: there is nothing to learn"));
+        }
+        let whole = shape[shape.len() - tile.len()..] == tile[..];
+        let normalisation = options.normalisation.clone().unwrap_or(match whole {
+            true => Normalisation::Fixed { offset: min, scale: range },
+            false => Normalisation::Range,
+        });
+        let (offset, scale) = match normalisation {
+            Normalisation::Fixed { offset, scale } => (offset, scale),
+            _ => (min, range),
+        };
+        let mut tiles = cut(data, shape, &tile);
+        let d: usize = tile.iter().product();
+        tiles.retain(|tile| tile.iter().all(|v| v.is_finite()));
+        for tile in &mut tiles {
+            for v in tile.iter_mut() {
+                *v = ((f64::from(*v) - offset) / scale) as f32;
+            }
+            if matches!(normalisation, Normalisation::Tile) {
+                let mean = tile.iter().sum::<f32>() / d as f32;
+                tile.iter_mut().for_each(|v| *v -= mean);
+            }
+        }
+        let order = Random::new(options.seed ^ 0x7469_6c65_7300).permutation(tiles.len());
+        let n_validation = (tiles.len() as f64 * options.validation) as usize;
+        let n_test = (tiles.len() as f64 * options.test) as usize;
+        let take = |indices: &[usize]| indices.iter().flat_map(|&i| tiles[i].iter().copied()).collect::<Vec<f32>>();
+        let (held, training) = order.split_at(n_validation + n_test);
+        if training.len() < 2 {
+            return Err(Error::invalid(format!(
+                "{} tiles of {tile:?} without gaps in the shape {shape:?}: too few to train on; choose a smaller tile",
+                tiles.len()
+            )));
+        }
+        // In the array's order: a batch of neighbours is no matter, for every epoch shuffles.
+        let sorted = |indices: &[usize]| {
+            let mut indices = indices.to_vec();
+            indices.sort_unstable();
+            take(&indices)
+        };
+        Ok(Self {
+            normalisation,
+            range: range / scale,
+            validation: sorted(&held[..n_validation]),
+            test: sorted(&held[n_validation..]),
+            training: sorted(training),
+            tile,
+        })
+    }
+
+    /// Values of a tile.
+    pub fn len(&self) -> usize {
+        self.tile.iter().product()
+    }
+}
+
+fn choose_tile(shape: &[usize], asked: &[usize]) -> Result<Vec<usize>> {
+    if !asked.is_empty() {
+        let fits = asked.len() <= shape.len()
+            && shape[shape.len() - asked.len()..].iter().zip(asked).all(|(extent, t)| (1..=*extent).contains(t));
+        if !fits {
+            return Err(Error::invalid(format!("a tile of {asked:?} does not fit into the trailing axes of {shape:?}")));
+        }
+        return Ok(asked.to_vec());
+    }
+    Ok(match shape {
+        [] => return Err(Error::invalid("a single value cannot be trained on")),
+        [n] => vec![(*n).min(64)],
+        [_, n] => vec![(*n).min(LARGEST_WHOLE_TILE)],
+        [.., a, b] if a * b <= LARGEST_WHOLE_TILE => vec![*a, *b],
+        [.., a, b] => vec![(*a).min(16), (*b).min(16)],
+    })
+}
+
+/// All whole tiles of an array.
+fn cut(data: &[f32], shape: &[usize], tile: &[usize]) -> Vec<Vec<f32>> {
+    let (lead, extents) = shape.split_at(shape.len() - tile.len());
+    let frame: usize = extents.iter().product();
+    let grid: Vec<usize> = extents.iter().zip(tile).map(|(e, t)| e / t).collect();
+    let (per_frame, d) = (grid.iter().product::<usize>(), tile.iter().product::<usize>());
+    let mut tiles = Vec::with_capacity(lead.iter().product::<usize>() * per_frame);
+    for values in data.chunks_exact(frame).take(lead.iter().product()) {
+        for t in 0..per_frame {
+            tiles.push(
+                (0..d)
+                    .map(|place| {
+                        let (mut t, mut place, mut stride, mut position) = (t, place, 1, 0);
+                        for axis in (0..tile.len()).rev() {
+                            position += (t % grid[axis] * tile[axis] + place % tile[axis]) * stride;
+                            t /= grid[axis];
+                            place /= tile[axis];
+                            stride *= extents[axis];
+                        }
+                        values[position]
+                    })
+                    .collect(),
+            );
+        }
+    }
+    tiles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_cut_in_order() {
+        let data: Vec<f32> = (0..2 * 4 * 5).map(|v| v as f32).collect();
+        let tiles = cut(&data, &[2, 4, 5], &[2, 2]);
+        assert_eq!(tiles.len(), 2 * 2 * 2);
+        assert_eq!(tiles[0], [0.0, 1.0, 5.0, 6.0]);
+        assert_eq!(tiles[1], [2.0, 3.0, 7.0, 8.0]);
+        assert_eq!(tiles[2], [10.0, 11.0, 15.0, 16.0]);
+        assert_eq!(tiles[4], [20.0, 21.0, 25.0, 26.0]);
+    }
+
+    #[test]
+    fn sets_do_not_overlap_and_gaps_are_left_out() {
+        let mut data: Vec<f32> = (0..100).map(|v| v as f32).collect();
+        data[7] = f32::NAN;
+        let options = Options { tile: vec![2], validation: 0.2, test: 0.3, ..Options::new("t") };
+        let tiles = Tiles::new(&data, &[100], &options).unwrap();
+        let mut all = [tiles.training.clone(), tiles.validation.clone(), tiles.test.clone()].concat();
+        assert_eq!((tiles.validation.len(), tiles.test.len(), all.len()), (18, 28, 98));
+        all.sort_by(f32::total_cmp);
+        all.dedup();
+        assert_eq!(all.len(), 98);
+    }
+}
