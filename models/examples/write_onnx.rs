@@ -1,0 +1,58 @@
+//! Writes ONNX files with every layer and weight type, with an input and the engine's own output beside each, for
+//! `tests/check_onnx.py`: `cargo run -p baler-models --example write_onnx -- FOLDER`.
+
+use baler_codec::inference::Network;
+use baler_models::onnx::{self, Activation, Conv2d, Layer, Weights};
+use baler_models::simulate::Random;
+use std::error::Error;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args().nth(1).ok_or("usage: write_onnx FOLDER")?;
+    let folder = Path::new(&folder);
+    std::fs::create_dir_all(folder)?;
+    let mut random = Random::new(4);
+    let activations =
+        [Activation::Relu, Activation::LeakyRelu(0.01), Activation::Tanh, Activation::Sigmoid];
+    for bits in [8, 16, 32] {
+        let mut weights = |shape: &[usize], axis: Option<usize>| {
+            let n = shape.iter().product();
+            let values: Vec<f32> = (0..n).map(|_| random.normal() / (n as f32).sqrt() * 3.0).collect();
+            Weights::quantise(&values, shape, axis, bits)
+        };
+        for (i, activation) in activations.into_iter().enumerate() {
+            let layers = [
+                Layer::Dense { inputs: 9, outputs: 24, weight: weights(&[24, 9], Some(1))?, bias: Some(weights(&[24], None)?) },
+                Layer::Activation(activation),
+                Layer::Dense { inputs: 24, outputs: 30, weight: weights(&[30, 24], Some(0))?, bias: None },
+            ];
+            write(folder, &format!("dense_{bits}_{i}"), &[9], &[30], &layers)?;
+        }
+        let conv = Conv2d { inputs: 3, outputs: 5, kernel: [3, 5], stride: [2, 1], padding: [1, 2], output_padding: [0, 0] };
+        let back = Conv2d { inputs: 5, outputs: 2, kernel: [4, 3], stride: [2, 2], padding: [1, 1], output_padding: [0, 1] };
+        let layers = [
+            Layer::Conv { conv, weight: weights(&[5, 3, 3, 5], Some(0))?, bias: Some(weights(&[5], None)?) },
+            Layer::Activation(Activation::Relu),
+            Layer::ConvTranspose { conv: back, weight: weights(&[5, 2, 4, 3], Some(1))?, bias: None },
+            Layer::Transpose(vec![0, 2, 1, 3]),
+            Layer::Reshape(vec![8 * 2 * 14]),
+        ];
+        write(folder, &format!("conv_{bits}"), &[3, 8, 7], &[8 * 2 * 14], &layers)?;
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, name: &str, input: &[usize], output: &[usize], layers: &[Layer]) -> Result<(), Box<dyn Error>> {
+    let bytes = onnx::write(name, input, output, layers)?;
+    let network = Network::from_onnx(&bytes)?;
+    let rows = 4;
+    let mut random = Random::new(7);
+    let x: Vec<f32> = (0..rows * network.input_len()).map(|_| random.normal()).collect();
+    let mut y = vec![0.0; rows * network.output_len()];
+    network.run(rows, &x, &mut y)?;
+    std::fs::write(folder.join(format!("{name}.onnx")), bytes)?;
+    let floats = |v: &[f32]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    std::fs::write(folder.join(format!("{name}.input")), floats(&x))?;
+    std::fs::write(folder.join(format!("{name}.output")), floats(&y))?;
+    Ok(())
+}
