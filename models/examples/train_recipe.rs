@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             read_npz(&Path::new(&folder).join(file))?
         }
     };
-    let root = std::env::var("BALER_BUNDLES").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/bundles").into());
+    let root =
+        std::env::var("BALER_BUNDLES").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/bundles").into());
     let folder = Path::new(&root).join(&name);
     std::fs::create_dir_all(&folder)?;
     recipe.options.card = std::fs::read_to_string(folder.join("CARD.md")).ok();
@@ -45,7 +46,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(folder.join(format!("{name}.bundle")), bundle.to_bytes(Contents::Full))?;
     let report = trained.report;
     println!("bundle {}  tiles {:?}  measured on {}", bundle.id(), report.tiles, report.measured_on);
-    println!("decoder {} B packed, {} weights; bundle {} B", report.decoder_bytes, report.decoder_weights, report.bundle_bytes);
+    println!(
+        "decoder {} B packed, {} weights; bundle {} B",
+        report.decoder_bytes, report.decoder_weights, report.bundle_bytes
+    );
     println!("PSNR {:.1} dB, max error {:.4} of the range, {:.1?}", report.psnr, report.max_error, report.elapsed);
     for at in &report.at_bounds {
         println!(

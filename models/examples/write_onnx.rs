@@ -12,8 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
     let mut random = Random::new(4);
-    let activations =
-        [Activation::Relu, Activation::LeakyRelu(0.01), Activation::Tanh, Activation::Sigmoid];
+    let activations = [Activation::Relu, Activation::LeakyRelu(0.01), Activation::Tanh, Activation::Sigmoid];
     for bits in [8, 16, 32] {
         let mut weights = |shape: &[usize], axis: Option<usize>| {
             let n = shape.iter().product();
@@ -22,14 +21,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         for (i, activation) in activations.into_iter().enumerate() {
             let layers = [
-                Layer::Dense { inputs: 9, outputs: 24, weight: weights(&[24, 9], Some(1))?, bias: Some(weights(&[24], None)?) },
+                Layer::Dense {
+                    inputs: 9,
+                    outputs: 24,
+                    weight: weights(&[24, 9], Some(1))?,
+                    bias: Some(weights(&[24], None)?),
+                },
                 Layer::Activation(activation),
                 Layer::Dense { inputs: 24, outputs: 30, weight: weights(&[30, 24], Some(0))?, bias: None },
             ];
             write(folder, &format!("dense_{bits}_{i}"), &[9], &[30], &layers)?;
         }
-        let conv = Conv2d { inputs: 3, outputs: 5, kernel: [3, 5], stride: [2, 1], padding: [1, 2], output_padding: [0, 0] };
-        let back = Conv2d { inputs: 5, outputs: 2, kernel: [4, 3], stride: [2, 2], padding: [1, 1], output_padding: [0, 1] };
+        let conv =
+            Conv2d { inputs: 3, outputs: 5, kernel: [3, 5], stride: [2, 1], padding: [1, 2], output_padding: [0, 0] };
+        let back =
+            Conv2d { inputs: 5, outputs: 2, kernel: [4, 3], stride: [2, 2], padding: [1, 1], output_padding: [0, 1] };
         let layers = [
             Layer::Conv { conv, weight: weights(&[5, 3, 3, 5], Some(0))?, bias: Some(weights(&[5], None)?) },
             Layer::Activation(Activation::Relu),

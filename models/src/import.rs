@@ -118,6 +118,7 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
             Err(e) => return Err(e.context("encoder")),
         },
     }
-    let bundle = Bundle::new(&manifest.to_toml()?, encoder.map(<[u8]>::to_vec), decoder.to_vec(), options.card.clone())?;
+    let bundle =
+        Bundle::new(&manifest.to_toml()?, encoder.map(<[u8]>::to_vec), decoder.to_vec(), options.card.clone())?;
     Ok(Imported { bundle, notes })
 }

@@ -49,8 +49,12 @@ fn packed_bundles_equal_their_parts() {
     for (name, packed) in BUNDLES {
         let read = |file: &str| std::fs::read(folder(name).join(file)).unwrap();
         let text = |file: &str| String::from_utf8(read(file)).unwrap();
-        let parts =
-            Bundle::new(&text("manifest.toml"), Some(read("encoder.onnx")), read("decoder.onnx"), Some(text("CARD.md")));
+        let parts = Bundle::new(
+            &text("manifest.toml"),
+            Some(read("encoder.onnx")),
+            read("decoder.onnx"),
+            Some(text("CARD.md")),
+        );
         let (parts, packed) = (parts.unwrap(), Bundle::parse(packed).unwrap());
         assert_eq!(parts.id(), packed.id(), "{name}");
         assert_eq!(Some(text("CARD.md").as_str()), packed.card(), "{name}: the packed card is another");
@@ -72,7 +76,8 @@ fn decoders_give_the_expected_bits_on_every_path() {
         let decoder = bundle.decoder().unwrap();
         let rows = 7;
         // Small integers times the step: what the codec feeds a decoder.
-        let latents: Vec<f32> = (0..rows * decoder.input_len()).map(|i| ((i * 37 + i / 5) % 23) as f32 - 11.0).collect();
+        let latents: Vec<f32> =
+            (0..rows * decoder.input_len()).map(|i| ((i * 37 + i / 5) % 23) as f32 - 11.0).collect();
         let mut hashes = Vec::new();
         for path in SimdPath::available() {
             let mut output = vec![0.0; rows * decoder.output_len()];

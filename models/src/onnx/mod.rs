@@ -55,7 +55,9 @@ impl Weights {
         let mut largest = vec![0f32; channels];
         for (i, &v) in values.iter().enumerate() {
             if !v.is_finite() {
-                return Err(Error::model(format!("weight {i} is {v}: training has diverged; try a lower learning rate")));
+                return Err(Error::model(format!(
+                    "weight {i} is {v}: training has diverged; try a lower learning rate"
+                )));
             }
             largest[channel(i)] = largest[channel(i)].max(v.abs());
         }
@@ -241,7 +243,8 @@ impl Graph {
             }
             Layer::Conv { conv, weight, bias } | Layer::ConvTranspose { conv, weight, bias } => {
                 let transposed = matches!(layer, Layer::ConvTranspose { .. });
-                let [first, second] = if transposed { [conv.inputs, conv.outputs] } else { [conv.outputs, conv.inputs] };
+                let [first, second] =
+                    if transposed { [conv.inputs, conv.outputs] } else { [conv.outputs, conv.inputs] };
                 let shape = [first, second, conv.kernel[0], conv.kernel[1]];
                 inputs.push(self.weights(&format!("weight_{index}"), &shape, weight)?);
                 if let Some(bias) = bias {

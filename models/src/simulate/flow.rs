@@ -278,7 +278,8 @@ mod tests {
         // Behind the cylinder the transverse velocity changes sign as vortices pass, and is a sizeable part of the
         // inflow's; before the cylinder it hardly moves.
         let at = |x: usize| (0..24).map(|t| v[(t * 48 + 24) * 96 + x]).collect::<Vec<_>>();
-        let spread = |s: &[f32]| s.iter().cloned().fold(f32::MIN, f32::max) - s.iter().cloned().fold(f32::MAX, f32::min);
+        let spread =
+            |s: &[f32]| s.iter().cloned().fold(f32::MIN, f32::max) - s.iter().cloned().fold(f32::MAX, f32::min);
         let behind = at(48);
         assert!(behind.iter().any(|x| *x > 0.05) && behind.iter().any(|x| *x < -0.05), "{behind:?}");
         assert!(spread(&behind) > 5.0 * spread(&at(6)), "{} {}", spread(&behind), spread(&at(6)));

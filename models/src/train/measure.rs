@@ -55,7 +55,8 @@ pub(super) fn measure(
             let residual_bytes = entropy_bytes(residual);
             let bits_per_value = (latent_bytes + residual_bytes) * 8.0 / tiles.len() as f64;
             if best.as_ref().is_none_or(|b| bits_per_value < b.bits_per_value) {
-                best = Some(AtBound { rel_bound: rel, step_factor: factor, latent_bytes, residual_bytes, bits_per_value });
+                best =
+                    Some(AtBound { rel_bound: rel, step_factor: factor, latent_bytes, residual_bytes, bits_per_value });
             }
         }
         at_bounds.extend(best);

@@ -12,11 +12,8 @@ pub(super) fn principal(rows: &[f32], mean: &[f32], k: usize, random: &mut Rando
     let d = mean.len();
     let n = rows.len() / d;
     let step = n.div_ceil(MOST_ROWS).max(1);
-    let centred: Vec<f32> = rows
-        .chunks_exact(d)
-        .step_by(step)
-        .flat_map(|row| row.iter().zip(mean).map(|(v, m)| v - m))
-        .collect();
+    let centred: Vec<f32> =
+        rows.chunks_exact(d).step_by(step).flat_map(|row| row.iter().zip(mean).map(|(v, m)| v - m)).collect();
     let mut basis: Vec<f32> = (0..k * d).map(|_| random.normal()).collect();
     orthonormalise(&mut basis, d, random);
     for _ in 0..40 {

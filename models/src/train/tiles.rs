@@ -98,7 +98,9 @@ fn choose_tile(shape: &[usize], asked: &[usize]) -> Result<Vec<usize>> {
         let fits = asked.len() <= shape.len()
             && shape[shape.len() - asked.len()..].iter().zip(asked).all(|(extent, t)| (1..=*extent).contains(t));
         if !fits {
-            return Err(Error::invalid(format!("a tile of {asked:?} does not fit into the trailing axes of {shape:?}")));
+            return Err(Error::invalid(format!(
+                "a tile of {asked:?} does not fit into the trailing axes of {shape:?}"
+            )));
         }
         return Ok(asked.to_vec());
     }

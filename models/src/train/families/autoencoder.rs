@@ -475,7 +475,13 @@ fn store_bias(values: &[f32], bits: u8, floor: f32) -> Weights {
 }
 
 /// The decoder's layers as they are written. `rms` holds the root mean squares of [`Decoded::rms`].
-fn decoder_layers(model: &Model, options: &Options, tile: &[usize], rounding: Rounding, rms: &[Vec<f32>]) -> Vec<Layer> {
+fn decoder_layers(
+    model: &Model,
+    options: &Options,
+    tile: &[usize],
+    rounding: Rounding,
+    rms: &[Vec<f32>],
+) -> Vec<Layer> {
     let mut layers = Vec::new();
     for (i, layer) in model.decoder.iter().enumerate() {
         if i > 0 {
@@ -493,14 +499,8 @@ fn decoder_layers(model: &Model, options: &Options, tile: &[usize], rounding: Ro
             let [inputs, outputs] = basis.shape();
             let floor = |j: usize| rounding.finest(rms[j], inputs);
             let weight = store(&basis.to_host(), [inputs, outputs], rounding.fine_bits, &floor);
-            let conv = Conv2d {
-                inputs,
-                outputs,
-                kernel: [1, 1],
-                stride: [1, 1],
-                padding: [0, 0],
-                output_padding: [0, 0],
-            };
+            let conv =
+                Conv2d { inputs, outputs, kernel: [1, 1], stride: [1, 1], padding: [0, 0], output_padding: [0, 0] };
             Layer::Conv { conv, weight, bias: None }
         };
         let (kx, ky) = (columns.shape()[0], rows.shape()[0]);
@@ -593,7 +593,8 @@ fn finish(
         manifest.metrics.insert(format!("bits_per_value_rel_{:e}", at.rel_bound), rounded.into());
     }
     let bundle = Bundle::new(&manifest.to_toml()?, Some(encoder), decoder, options.card.clone())?;
-    let decoder_weights = model.decoder.iter().map(|l| l.weight.weight.val().shape().num_elements() + l.bias.shape()[1]);
+    let decoder_weights =
+        model.decoder.iter().map(|l| l.weight.weight.val().shape().num_elements() + l.bias.shape()[1]);
     let base_weights = model.bases.iter().map(|m| m.weight.val().shape().num_elements());
     let report = Report {
         epochs,
