@@ -6,14 +6,14 @@ use crate::format::{Array, Format, Source, file_bytes, for_each_block, open};
 use crate::models::Models;
 use crate::output::{Output, refuse_overwrite};
 use crate::progress::Progress;
-use crate::report::{Report, bytes, count, number, ratio};
+use crate::report::{Report, Sizes, bytes, count, number};
 use baler_codec::standalone::{
     ArrayHeader, DEFAULT_CHUNK_BYTES, EncodeOptions, Span, Writer, encode_array, resolve_bound, rows_per_chunk,
 };
 use baler_codec::{Bound, ByteOrder, ModelChoice, describe};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufWriter;
 use std::path::PathBuf;
 
@@ -167,7 +167,7 @@ impl CompressArgs {
                     .map_err(Failure::from)
             })?;
             embedded_bytes += tally.embedded_bytes;
-            results.push(tally.report(array));
+            results.push((array.clone(), tally));
         }
         if self.files.arrays.is_empty() {
             for (name, bytes) in source.blobs() {
@@ -177,7 +177,13 @@ impl CompressArgs {
         let model_bytes = writer.model_bytes() + embedded_bytes;
         let (_, output_bytes) = writer.finish().in_file(&self.output)?;
         output.commit()?;
-        Ok(summary(self, bound, total, output_bytes, model_bytes, results))
+        let sizes = Sizes {
+            value_bytes: total,
+            stored_bytes: output_bytes,
+            model_bytes,
+            decoder_bytes: decoders(&models, &results),
+        };
+        Ok(summary(self, bound, sizes, &results))
     }
 
     #[cfg(feature = "hdf5")]
@@ -235,9 +241,15 @@ impl CompressArgs {
             Ok(())
         })?;
         model_bytes += tallies.iter().map(|(_, t)| t.embedded_bytes).sum::<u64>();
-        let results = tallies.into_iter().map(|(array, tally)| tally.report(&array)).collect();
-        Ok(summary(self, bound, total, file_bytes(&self.output)?, model_bytes, results))
+        let decoder_bytes = decoders(&models, &tallies);
+        let sizes = Sizes { value_bytes: total, stored_bytes: file_bytes(&self.output)?, model_bytes, decoder_bytes };
+        Ok(summary(self, bound, sizes, &tallies))
     }
+}
+
+/// Bytes of every decoder these arrays need.
+pub fn decoders(models: &Models, results: &[(Array, Tally)]) -> u64 {
+    models.decoder_bytes(results.iter().flat_map(|(_, tally)| &tally.models).collect::<BTreeSet<_>>())
 }
 
 /// A mode that is nothing without a model says so before any work.
@@ -280,7 +292,7 @@ pub struct Tally {
     /// How often each candidate won, parts counted one by one.
     pub candidates: BTreeMap<String, u64>,
     /// Models the chunks need.
-    pub models: std::collections::BTreeSet<String>,
+    pub models: BTreeSet<String>,
 }
 
 impl Tally {
@@ -302,8 +314,16 @@ impl Tally {
         }
     }
 
+    /// `43.285 kB in 4 chunks: lorenzo 3, constant 1`.
+    pub fn text(&self) -> String {
+        if self.n_chunks == 0 {
+            return "empty".into();
+        }
+        format!("{} in {}: {}", bytes(self.stored_bytes), count(self.n_chunks, "chunk"), self.winners())
+    }
+
     /// `lorenzo 3, constant 1`.
-    pub fn winners(&self) -> String {
+    fn winners(&self) -> String {
         self.candidates.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
     }
 
@@ -323,52 +343,18 @@ impl Tally {
     }
 }
 
-fn summary(
-    args: &CompressArgs,
-    bound: Bound,
-    value_bytes: u64,
-    output_bytes: u64,
-    model_bytes: u64,
-    arrays: Vec<Value>,
-) -> Report {
-    let without = output_bytes - model_bytes.min(output_bytes);
-    let mut text = format!(
-        "{}: {} -> {}, ratio {:.2} at {bound}",
-        args.output.display(),
-        bytes(value_bytes),
-        bytes(output_bytes),
-        ratio(value_bytes, output_bytes)
-    );
-    if model_bytes > 0 {
-        text += &format!(" ({:.2} without the {} of the model)", ratio(value_bytes, without), bytes(model_bytes));
+fn summary(args: &CompressArgs, bound: Bound, sizes: Sizes, results: &[(Array, Tally)]) -> Report {
+    let mut text = format!("{}: {} at {bound}", args.output.display(), sizes.text());
+    for (array, tally) in results {
+        text += &format!("\n  {}: {}", array.shown_name(), tally.text());
     }
-    for a in &arrays {
-        let winners = a["candidates"].as_object().into_iter().flatten();
-        let winners: Vec<String> = winners.map(|(name, n)| format!("{name} {n}")).collect();
-        let n_chunks = a["chunks"].as_u64().unwrap_or(0);
-        if n_chunks == 0 {
-            text += &format!("\n  {}: empty", a["name"].as_str().unwrap_or_default());
-            continue;
-        }
-        text += &format!(
-            "\n  {}: {} in {} ({})",
-            a["name"].as_str().unwrap_or_default(),
-            bytes(a["stored_bytes"].as_u64().unwrap_or(0)),
-            count(n_chunks, "chunk"),
-            winners.join(", ")
-        );
-    }
-    let json = json!({
+    let mut json = json!({
         "input": args.input.display().to_string(),
         "output": args.output.display().to_string(),
         "bound": bound_json(bound, args.encode.columns),
-        "value_bytes": value_bytes,
-        "output_bytes": output_bytes,
-        "model_bytes": model_bytes,
-        "ratio": ratio(value_bytes, output_bytes),
-        "ratio_without_model": ratio(value_bytes, without),
-        "arrays": arrays,
+        "arrays": results.iter().map(|(array, tally)| tally.report(array)).collect::<Vec<_>>(),
     });
+    sizes.put(&mut json);
     Report::new(text, json)
 }
 

@@ -7,10 +7,11 @@ use crate::format::baler::{Event, visit};
 use crate::format::{Array, Format, file_bytes};
 use crate::models::Models;
 use crate::progress::Progress;
-use crate::report::{Report, bytes, count, ratio};
+use crate::report::{Report, Sizes, bytes};
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Shows what a file holds: sizes, bound, candidates, models, hash of the values
@@ -40,7 +41,8 @@ impl InfoArgs {
         let mut entries: Vec<Entry> = Vec::new();
         let (mut models, mut blobs) = (Vec::new(), Vec::new());
         let mut progress = Progress::new("reading", 0, quiet);
-        visit(&self.file, &Models::standard(), self.threads.n_threads(), &mut |event| {
+        let reach = Models::standard();
+        visit(&self.file, &reach, self.threads.n_threads(), &mut |event| {
             match event {
                 Event::Array(array) => {
                     progress.grow(array.value_bytes());
@@ -65,31 +67,17 @@ impl InfoArgs {
         let value_bytes: u64 = entries.iter().map(|e| e.array.value_bytes()).sum();
         let embedded: u64 = entries.iter().map(|e| e.tally.embedded_bytes).sum();
         let model_bytes = models.iter().map(|m| m.1).sum::<u64>() + embedded;
-        let without = total_bytes - model_bytes.min(total_bytes);
-        let mut text = format!(
-            "{}: {}, {}; values {}, ratio {:.2}",
-            self.file.display(),
-            format_name(format),
-            bytes(total_bytes),
-            bytes(value_bytes),
-            ratio(value_bytes, total_bytes)
-        );
-        if model_bytes > 0 {
-            text += &format!(" ({:.2} without the {} of models)", ratio(value_bytes, without), bytes(model_bytes));
-        }
+        let used: BTreeSet<&String> = entries.iter().flat_map(|e| &e.tally.models).collect();
+        let decoder_bytes = reach.decoder_bytes(used);
+        let sizes = Sizes { value_bytes, stored_bytes: total_bytes, model_bytes, decoder_bytes };
+        let mut text = format!("{}: {}, {}", self.file.display(), format_name(format), sizes.text());
         let mut arrays = Vec::new();
         for Entry { array, tally, hash } in entries {
             let hash = hex(&hash.finalize());
             text += &format!("\n  {}: {}", array.shown_name(), array.describe());
             if let Some(promise) = array.promise {
-                text += &format!(
-                    "\n    bound   {}{}\n    stored  {} in {}: {}",
-                    promise.bound,
-                    if promise.per_column { " per column" } else { "" },
-                    bytes(tally.stored_bytes),
-                    count(tally.n_chunks, "chunk"),
-                    tally.winners()
-                );
+                let per_column = if promise.per_column { " per column" } else { "" };
+                text += &format!("\n    bound   {}{per_column}\n    stored  {}", promise.bound, tally.text());
                 for model in &tally.models {
                     text += &format!("\n    model   {model}");
                 }
@@ -106,18 +94,14 @@ impl InfoArgs {
         for (name, n) in &blobs {
             text += &format!("\n  {name}: {} kept as they are", bytes(*n));
         }
-        let json = json!({
+        let mut json = json!({
             "file": self.file.display().to_string(),
             "format": format_name(format),
-            "file_bytes": total_bytes,
-            "value_bytes": value_bytes,
-            "model_bytes": model_bytes,
-            "ratio": ratio(value_bytes, total_bytes),
-            "ratio_without_model": ratio(value_bytes, without),
             "arrays": arrays,
             "models": models.iter().map(|(id, n)| json!({ "id": id, "stored_bytes": n })).collect::<Vec<_>>(),
             "members": blobs.iter().map(|(name, n)| json!({ "name": name, "bytes": n })).collect::<Vec<_>>(),
         });
+        sizes.put(&mut json);
         Ok(Report::new(text, json))
     }
 }

@@ -93,6 +93,14 @@ impl Models {
         &self.file_models
     }
 
+    /// Packed bytes of the decoders with these ids, as far as they are found: what a model costs where it is not built in.
+    pub fn decoder_bytes<'a>(&self, ids: impl IntoIterator<Item = &'a String>) -> u64 {
+        ids.into_iter()
+            .filter_map(|id| self.registry.find(&id.parse().ok()?).ok())
+            .map(|bundle| bundle.to_bytes(Contents::DecoderOnly).len() as u64)
+            .sum()
+    }
+
     /// The packed decoder of a model, for a file that is to open anywhere; `None` if every reader has it built in.
     pub fn decoder_for_file(&self, id: &BundleId) -> baler_codec::Result<Option<Vec<u8>>> {
         if is_builtin(id) {

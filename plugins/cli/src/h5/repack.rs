@@ -2,13 +2,13 @@
 
 use super::{request, tool};
 use crate::args::{EncodeArgs, FileArgs};
-use crate::compress::{Tally, bound_json, resolve_bound_for_hdf5, span_of};
+use crate::compress::{Tally, bound_json, decoders, resolve_bound_for_hdf5, span_of};
 use crate::failure::{Failure, InFile, Result};
 use crate::format::hdf5::{Hdf5Source, chunk_shape};
 use crate::format::{Array, Format, Promise, Source, file_bytes};
 use crate::models::{Models, extents};
 use crate::output::Output;
-use crate::report::{Report, bytes, ratio};
+use crate::report::{Report, Sizes, number};
 use crate::verify::verify;
 use clap::Args;
 use serde_json::json;
@@ -65,7 +65,7 @@ impl RepackArgs {
         let source = Hdf5Source::open(&self.input)?;
         self.files.check_names(source.arrays())?;
         let mut arguments = Vec::new();
-        let mut wanted: Vec<(usize, Array)> = Vec::new();
+        let mut wanted: Vec<Array> = Vec::new();
         for (i, array) in source.arrays().iter().enumerate() {
             if !self.files.wants(array) || array.shape.is_empty() || array.value_bytes() == 0 {
                 continue;
@@ -89,7 +89,7 @@ impl RepackArgs {
                 let layout: Vec<String> = layout.iter().map(usize::to_string).collect();
                 arguments.extend(["-l".into(), format!("/{}:CHUNK={}", array.name, layout.join("x"))]);
             }
-            wanted.push((i, array.clone()));
+            wanted.push(array.clone());
         }
         if wanted.is_empty() {
             return Err(Failure::usage(format!("{}: no datasets of numbers to compress", self.input.display())));
@@ -97,12 +97,12 @@ impl RepackArgs {
         let (output, placeholder) = Output::create(&self.output, self.files.force)?;
         drop(placeholder);
         tool::h5repack(&arguments, &self.input, output.path(), models.folder.as_deref())?;
-        let (tallies, model_bytes) = inspect(output.path(), &wanted)?;
+        let (results, model_bytes) = inspect(output.path(), &wanted)?;
         let checks = if self.no_verify || bound == baler_codec::Bound::Latent {
             Vec::new()
         } else {
             let promise = Promise { bound, per_column: self.encode.columns };
-            let names = FileArgs { force: false, arrays: wanted.iter().map(|(_, a)| a.name.clone()).collect() };
+            let names = FileArgs { force: false, arrays: wanted.iter().map(|a| a.name.clone()).collect() };
             verify(&self.input, output.path(), &names, &|_| Some(promise), None, 1, quiet)?
         };
         if checks.iter().any(|c| c.verdict.n_broken > 0) {
@@ -110,67 +110,52 @@ impl RepackArgs {
             return Ok(crate::verify::report(&self.input, &self.output, &checks));
         }
         output.commit()?;
-        self.report(bound, &wanted, &tallies, model_bytes, &checks)
+        self.report(bound, &models, &results, model_bytes, &checks)
     }
 
     fn report(
         &self,
         bound: baler_codec::Bound,
-        wanted: &[(usize, Array)],
-        tallies: &[Tally],
+        models: &Models,
+        results: &[(Array, Tally)],
         model_bytes: u64,
         checks: &[crate::verify::ArrayCheck],
     ) -> Result<Report> {
-        let value_bytes: u64 = wanted.iter().map(|(_, a)| a.value_bytes()).sum();
-        let stored: u64 = tallies.iter().map(|t| t.stored_bytes).sum();
-        let embedded: u64 = tallies.iter().map(|t| t.embedded_bytes).sum();
-        let model_bytes = model_bytes + embedded;
-        let without = stored - embedded;
+        let embedded: u64 = results.iter().map(|(_, t)| t.embedded_bytes).sum();
+        // Chunks and models only: what else is in the file is no matter of ours.
+        let sizes = Sizes {
+            value_bytes: results.iter().map(|(a, _)| a.value_bytes()).sum(),
+            stored_bytes: results.iter().map(|(_, t)| t.stored_bytes).sum::<u64>() + model_bytes,
+            model_bytes: model_bytes + embedded,
+            decoder_bytes: decoders(models, results),
+        };
         let worst = checks.iter().map(|c| c.verdict.max_error_over_bound).fold(0.0, f64::max);
-        let mut text = format!(
-            "{}: {} of values -> {} of chunks, ratio {:.2} at {bound}",
-            self.output.display(),
-            bytes(value_bytes),
-            bytes(without),
-            ratio(value_bytes, without),
-        );
-        if model_bytes > 0 {
-            text += &format!(
-                " ({:.2} with the {} of the model)",
-                ratio(value_bytes, without + model_bytes),
-                bytes(model_bytes)
-            );
-        }
-        for ((_, array), tally) in wanted.iter().zip(tallies) {
-            text += &format!("\n  {}: {} ({})", array.name, bytes(tally.stored_bytes), tally.winners());
+        let mut text = format!("{}: {} at {bound}", self.output.display(), sizes.text());
+        for (array, tally) in results {
+            text += &format!("\n  {}: {}", array.name, tally.text());
         }
         if !checks.is_empty() {
             text += &format!("\nthe bound is kept: largest error {worst:.6} of it");
         }
-        let arrays: Vec<_> = wanted.iter().zip(tallies).map(|((_, a), t)| t.report(a)).collect();
-        let json = json!({
+        let mut json = json!({
             "input": self.input.display().to_string(),
             "output": self.output.display().to_string(),
             "bound": bound_json(bound, self.encode.columns),
-            "value_bytes": value_bytes,
             "output_bytes": file_bytes(&self.output)?,
-            "stored_bytes": stored,
-            "model_bytes": model_bytes,
-            "ratio": ratio(value_bytes, without + model_bytes),
-            "ratio_without_model": ratio(value_bytes, without),
             "verified": !checks.is_empty(),
-            "max_error_over_bound": crate::report::number(worst),
-            "arrays": arrays,
+            "max_error_over_bound": number(worst),
+            "arrays": results.iter().map(|(a, t)| t.report(a)).collect::<Vec<_>>(),
         });
+        sizes.put(&mut json);
         Ok(Report::new(text, json))
     }
 }
 
 /// Whether every dataset went through our filter, and what came of it; bytes of the models in the file.
-fn inspect(path: &Path, wanted: &[(usize, Array)]) -> Result<(Vec<Tally>, u64)> {
+fn inspect(path: &Path, wanted: &[Array]) -> Result<(Vec<(Array, Tally)>, u64)> {
     let source = Hdf5Source::open(path)?;
-    let mut tallies = Vec::new();
-    for (_, array) in wanted {
+    let mut results = Vec::new();
+    for array in wanted {
         let i = source.arrays().iter().position(|a| a.name == array.name);
         let i = i.ok_or_else(|| Failure::runtime(format!("h5repack left out dataset {:?}", array.name)))?;
         if !source.filters(i)?.contains(&baler_hdf5::FILTER_ID) {
@@ -186,9 +171,9 @@ fn inspect(path: &Path, wanted: &[(usize, Array)]) -> Result<(Vec<Tally>, u64)> 
                 Ok(())
             })
             .in_file(path)?;
-        tallies.push(tally);
+        results.push((array.clone(), tally));
     }
-    Ok((tallies, source.models()?.iter().map(|m| m.1).sum()))
+    Ok((results, source.models()?.iter().map(|m| m.1).sum()))
 }
 
 /// Extents that were asked for, for a dataset of this rank; none larger than the dataset.

@@ -1,0 +1,8 @@
+//! Runs the real program, as a user would: files in, files and exit codes out.
+
+mod errors;
+#[cfg(feature = "hdf5")]
+mod hdf5;
+mod models;
+mod round_trip;
+mod support;
