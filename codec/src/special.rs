@@ -58,11 +58,6 @@ impl Specials {
         self.classes.get(i).is_some_and(|&c| c != 0)
     }
 
-    /// Number of values that are not taken out, of `n`.
-    pub fn n_ordinary(&self, n: usize) -> usize {
-        if self.classes.is_empty() { n } else { self.classes.iter().filter(|&&c| c == 0).count() }
-    }
-
     pub fn write(&self, dtype: Dtype, out: &mut Writer) {
         out.u8(self.patterns.len() as u8);
         if self.patterns.is_empty() {

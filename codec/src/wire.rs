@@ -14,10 +14,6 @@ impl Writer {
         self.bytes.push(v);
     }
 
-    pub fn f32(&mut self, v: f32) {
-        self.bytes.extend_from_slice(&v.to_le_bytes());
-    }
-
     pub fn f64(&mut self, v: f64) {
         self.bytes.extend_from_slice(&v.to_le_bytes());
     }
@@ -82,10 +78,6 @@ impl<'a> Reader<'a> {
 
     pub fn u8(&mut self, what: &str) -> Result<u8> {
         Ok(self.array::<1>(what)?[0])
-    }
-
-    pub fn f32(&mut self, what: &str) -> Result<f32> {
-        Ok(f32::from_le_bytes(self.array(what)?))
     }
 
     pub fn f64(&mut self, what: &str) -> Result<f64> {

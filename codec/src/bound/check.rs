@@ -77,7 +77,7 @@ fn check_column(
     let promise = Promise::resolve(params.bound, min, max);
     let mut square_sum = 0.0;
     let mut n_ordinary = 0usize;
-    let mut broken = |i: usize, total: &mut Check| {
+    let broken = |i: usize, total: &mut Check| {
         total.n_broken += 1;
         total.first_broken = Some(total.first_broken.map_or(i, |f| f.min(i)));
     };

@@ -41,7 +41,6 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
     let (shape, n_parts) = header.parts();
     let n_values: usize = shape.iter().product();
     let mut parts = Vec::new();
-    let n_parts = if n_parts != 1 && header.n_values() == 0 { 0 } else { n_parts };
     for _ in 0..n_parts {
         let part = input.block("a part")?;
         let (&method, payload) = part.split_first().ok_or_else(|| Error::corrupt("a part without a method"))?;

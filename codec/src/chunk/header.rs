@@ -48,9 +48,10 @@ impl Header {
         self.n_values() * self.dtype.size_bytes()
     }
 
-    /// Shape of one part, and how many there are.
+    /// Shape of one part, and how many there are: none if there are no values.
     pub(super) fn parts(&self) -> (Vec<usize>, usize) {
         match self.shape.split_last() {
+            _ if self.shape.contains(&0) => (Vec::new(), 0),
             Some((&n_columns, rows)) if self.is_columnar => (rows.to_vec(), n_columns),
             _ => (self.shape.clone(), 1),
         }

@@ -98,11 +98,10 @@ pub fn decode(stream: &[u8], registry: &Registry, limits: &Limits) -> Result<Dec
     };
     let mut values = vec![0; len];
     let (shape, n_parts) = header.parts();
-    // An array without values has no parts to read, whatever its number of columns.
     if n_parts == 1 {
         let mut target = Target { dtype: header.dtype, out: &mut values };
         decode_part(&mut input, bundle.as_deref(), &shape, &mut target)?;
-    } else if len > 0 {
+    } else if n_parts > 1 {
         let size = header.dtype.size_bytes();
         let mut column = vec![0; len / n_parts];
         for c in 0..n_parts {

@@ -111,12 +111,14 @@ impl Auction<'_> {
         let params = self.params;
         let is_columnar = params.per_column || (self.models.is_empty() && self.columns_pay());
         let mut winners = Vec::new();
-        if is_columnar {
+        if self.canonical.is_empty() {
+            // No values, no parts.
+        } else if is_columnar {
             let n_columns = *params.shape.last().unwrap_or(&1);
             let rows = &params.shape[..params.shape.len() - 1];
             // A bound that is meant of the whole array is resolved before the columns part.
             let promise = if params.per_column { None } else { Some(self.promise(self.canonical)) };
-            for column in 0..if self.canonical.is_empty() { 0 } else { n_columns } {
+            for column in 0..n_columns {
                 let column = gather_column(self.canonical, params.dtype.size_bytes(), n_columns, column);
                 let promise = promise.unwrap_or_else(|| self.promise(&column));
                 winners.push(self.part(&column, rows, promise, n_columns == 1)?);
@@ -139,10 +141,6 @@ impl Auction<'_> {
         header.write(&mut out);
         if let (true, Some(model)) = (header.is_embedded, &model) {
             out.block(&model.to_bytes(Contents::DecoderOnly));
-        }
-        if is_columnar && header.parts().1 == 1 && winners.is_empty() {
-            // One column without rows is one part without values.
-            winners.push(Winner { bytes: with_method(candidate::RAW, Vec::new()), model: None });
         }
         for winner in &winners {
             out.block(&winner.bytes);
@@ -208,9 +206,6 @@ impl Auction<'_> {
         let elements = Elements::new(params.dtype, bytes);
         let specials = self.specials(bytes);
         let part = Part { elements, shape, specials: &specials, promise, effort: params.effort };
-        if bytes.is_empty() {
-            return Ok(Winner { bytes: with_method(candidate::RAW, raw::encode(&part)), model: None });
-        }
         if promise == Promise::None {
             return self.latents_only(&part, models_allowed);
         }

@@ -50,7 +50,8 @@ pub(crate) struct Hints<'a> {
     pub lattice: Lattice<'a>,
 }
 
-/// Encodes with the coder that gives the fewest bytes.
+/// Encodes with the coder that gives the fewest bytes; from more than [`SAMPLE`] values on, with the one that did so for
+/// some of them.
 pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     let Some((&first, rest)) = values.split_first() else {
         return vec![CONSTANT, 0];
@@ -61,22 +62,63 @@ pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
         out.varint(zigzag64(first.to_i64()));
         return out.bytes;
     }
-    let mut best = with_id(PCO, pcodec::encode(values, hints));
-    let mut keep = |candidate: Vec<u8>| {
-        if candidate.len() < best.len() {
-            best = candidate;
-        }
-    };
-    if hints.effort != Effort::Fast {
-        keep(with_id(CONTEXT, context::encode(values, hints.lattice)));
-        if narrow::pays(values, hints) {
-            keep(with_id(NARROW, narrow::encode(values, false, hints.effort)));
-            keep(with_id(SHUFFLED, narrow::encode(values, true, hints.effort)));
-        }
-    } else if values.len() < 64 {
-        keep(with_id(NARROW, narrow::encode(values, false, hints.effort)));
+    match hints.effort {
+        Effort::Fast if values.len() < 64 => smallest(values, hints, &[PCO, NARROW]),
+        Effort::Fast => smallest(values, hints, &[PCO]),
+        Effort::Max => smallest(values, hints, &[CONTEXT, PCO, NARROW, SHUFFLED]),
+        Effort::Default => smallest(values, hints, &shortlist(values, hints)),
     }
-    best
+}
+
+/// Values that coders are compared on.
+const SAMPLE: usize = 1 << 15;
+
+/// The coders that may win, judged from values in the middle.
+fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
+    if values.len() < 2048 {
+        return vec![CONTEXT, PCO, NARROW];
+    }
+    let n = values.len().min(SAMPLE);
+    let some = &values[(values.len() - n) / 2..][..n];
+    if some.iter().all(|v| *v == some[0]) {
+        // What there is lies elsewhere; all coders are quick on it.
+        return vec![CONTEXT, PCO, NARROW];
+    }
+    // Without the rows above and the plane before, contexts look worse here than they are.
+    let row = hints.lattice.extents.last().map_or(n, |&e| e.clamp(1, n));
+    let extents = if hints.lattice.classes.is_empty() { [n.div_ceil(row), row] } else { [1, n] };
+    let lattice = Lattice { extents: &extents, classes: &[] };
+    let fast = Hints { effort: Effort::Fast, lattice, ..hints };
+    let (context, pco) = (context::encode(some, lattice).len(), pcodec::encode(some, fast).len());
+    let repeats = narrow::quick_len(some);
+    let best = context.min(pco);
+    let mut coders = Vec::new();
+    if context <= pco + pco / 8 {
+        coders.push(CONTEXT);
+    }
+    if pco <= context + context / 32 {
+        coders.push(PCO);
+    }
+    // The high levels gain on the quick one where there are repeats; how much shows only when they are run, which a few
+    // values afford.
+    let margin = if values.len() <= 1 << 16 { best } else { best / 4 };
+    if repeats <= best + margin {
+        coders.extend([NARROW, SHUFFLED]);
+    }
+    coders
+}
+
+fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
+    let candidates = coders.iter().map(|&coder| {
+        let payload = match coder {
+            PCO => pcodec::encode(values, hints),
+            NARROW => narrow::encode(values, false, hints.effort),
+            SHUFFLED => narrow::encode(values, true, hints.effort),
+            _ => context::encode(values, hints.lattice),
+        };
+        with_id(coder, payload)
+    });
+    candidates.min_by_key(Vec::len).expect("at least one coder is tried")
 }
 
 fn with_id(coder: u8, payload: Vec<u8>) -> Vec<u8> {

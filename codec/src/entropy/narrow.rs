@@ -3,7 +3,7 @@
 //! Where values repeat in runs or rows (sentinels of tables, masked areas, flat video), a match finder sees what a
 //! memoryless coder cannot.
 
-use super::{Hints, Int, bytes};
+use super::{Int, bytes};
 use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::wire::{Reader, Writer};
@@ -18,18 +18,9 @@ fn width<I: Int>(values: &[I]) -> usize {
     }
 }
 
-/// Whether zstd can hope to come near the other coders, judged from a quick look at some of the values.
-pub(super) fn pays<I: Int>(values: &[I], hints: Hints<'_>) -> bool {
-    const LOOK: usize = 1 << 16;
-    if hints.effort == Effort::Max || values.len() < 4096 {
-        return true;
-    }
-    let some = &values[(values.len().saturating_sub(LOOK)) / 2..][..values.len().min(LOOK)];
-    let plain = super::pcodec::encode(some, Hints { effort: Effort::Fast, ..hints }).len();
-    let w = width(some);
-    let quick = bytes::zstd_compress(&serialise(some, w, false), 1).map_or(usize::MAX, |z| z.len());
-    // Level 19 gains up to a third on level 1 where there are repeats.
-    quick < plain + plain / 3
+/// Bytes at the quickest level, to judge whether the others are worth their time.
+pub(super) fn quick_len<I: Int>(values: &[I]) -> usize {
+    bytes::zstd_compress(&serialise(values, width(values), false), 1).map_or(usize::MAX, |z| z.len())
 }
 
 fn serialise<I: Int>(values: &[I], width: usize, planes: bool) -> Vec<u8> {
@@ -53,7 +44,7 @@ pub(super) fn encode<I: Int>(values: &[I], planes: bool, effort: Effort) -> Vec<
     let data = serialise(values, width, planes);
     let level = match effort {
         Effort::Fast => 3,
-        Effort::Default if data.len() > 4 << 20 => 12,
+        Effort::Default if data.len() > 1 << 20 => 12,
         _ => 19,
     };
     let mut out = Writer::default();

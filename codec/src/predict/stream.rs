@@ -58,26 +58,34 @@ pub(crate) fn encode(values: &Ints, shape: &[usize], classes: &[u8], effort: Eff
 
 fn encode_width<I: Int>(values: &[I], shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
     let extents = lorenzo::working_extents(shape);
-    let n_tries = match effort {
-        Effort::Fast => 1,
-        Effort::Default => 2,
-        Effort::Max => 4,
-    };
-    let mut tries: Vec<Vec<u8>> = if values.is_empty() {
-        vec![vec![0; extents.len()]]
-    } else {
-        search::rank_orders(values, &extents).into_iter().take(n_tries).map(|(orders, _)| orders).collect()
-    };
-    // Repeats (sentinels, masks) show in the values themselves only, which the estimate does not see.
-    let plain = vec![0; extents.len()];
-    if effort != Effort::Fast && !tries.contains(&plain) {
-        tries.push(plain);
-    }
-    tries
+    orders_to_try(values, &extents, effort)
         .iter()
         .map(|orders| encode_orders(values, &extents, orders, classes, effort))
         .min_by_key(Vec::len)
         .expect("at least one choice is tried")
+}
+
+/// The orders worth encoding with: the cheapest by estimate, and what comes close to it.
+fn orders_to_try<I: Int>(values: &[I], extents: &[usize], effort: Effort) -> Vec<Vec<u8>> {
+    let plain = vec![0; extents.len()];
+    if values.is_empty() {
+        return vec![plain];
+    }
+    let (n_tries, margin) = match effort {
+        Effort::Fast => (1, 1.0),
+        Effort::Default => (2, 1.02),
+        Effort::Max => (4, 1.1),
+    };
+    let ranked = search::rank_orders(values, extents);
+    let least = ranked[0].1;
+    let plain_bits = ranked.iter().find(|(orders, _)| *orders == plain).map_or(f64::INFINITY, |r| r.1);
+    let mut tries: Vec<Vec<u8>> =
+        ranked.into_iter().take_while(|r| r.1 <= least * margin + 1e-3).take(n_tries).map(|r| r.0).collect();
+    // Repeats (sentinels, masks) show in the values themselves only, which the estimate does not see.
+    if effort != Effort::Fast && !tries.contains(&plain) && plain_bits < 1.3 * least + 0.5 {
+        tries.push(plain);
+    }
+    tries
 }
 
 fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes: &[u8], effort: Effort) -> Vec<u8> {

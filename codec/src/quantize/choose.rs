@@ -74,10 +74,11 @@ fn integer(values: &[i64], specials: &Specials, step: u64) -> Quantised {
     Quantised { quantiser: Quantiser::Integer { offset, step }, q: Ints::from_i64(q), exceptions: Vec::new() }
 }
 
-/// For step 1: 0 where that already gives narrow integers, so that they mean what the user sees, otherwise the minimum.
+/// For step 1: the minimum where only that gives narrow integers, otherwise 0.
 fn base_offset(min: i64, max: i64) -> i64 {
     let narrow = |v: i64| i32::try_from(v).is_ok();
-    if narrow(min) && narrow(max) { 0 } else { min }
+    let is_narrow_from_min = max.checked_sub(min).is_some_and(narrow);
+    if is_narrow_from_min && !(narrow(min) && narrow(max)) { min } else { 0 }
 }
 
 /// Where the first bin begins decides which neighbours share one: tries each phase of a short step on a sample.

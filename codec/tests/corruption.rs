@@ -1,0 +1,109 @@
+//! A damaged chunk is an error: every bit flipped, cut at every length, noise. Behind a forged checksum, where damage
+//! cannot be seen, decoding may give other values but never crashes and never takes more memory than it may.
+
+use baler_codec::{Bound, Dtype, ErrorKind, Limits, Params, Registry, decode, describe, encode};
+
+fn chunks() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let field: Vec<u8> = (0..24 * 25)
+        .flat_map(|i| {
+            let v = ((i / 25) as f32 * 0.2).sin() + (i % 25) as f32 * 0.1;
+            if i % 97 == 5 { f32::NAN } else { v }.to_le_bytes()
+        })
+        .collect();
+    let spiky: Vec<u8> =
+        (0..600u64).flat_map(|i| f64::from_bits(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes()).collect();
+    let counts: Vec<u8> = (0..900u32).flat_map(|i| (i * i % 7 + if i == 400 { 1 << 20 } else { 0 }).to_le_bytes()).collect();
+    let flat = vec![9u8; 500];
+    let mut out = Vec::new();
+    let mut add = |name, params: Params, values: &[u8]| {
+        out.push((name, encode(&params, values, &Registry::new()).unwrap(), values.to_vec()));
+    };
+    add("field", Params::new(Dtype::F32, &[24, 25], Bound::Rel(1e-3)), &field);
+    add("field, lossless", Params::new(Dtype::F32, &[24, 25], Bound::Lossless), &field);
+    add("pointwise relative", Params::new(Dtype::F32, &[2, 12, 25], Bound::PwRel(1e-2)), &field);
+    add("any bits", Params::new(Dtype::F64, &[600], Bound::Abs(1.0)), &spiky);
+    add("counts", Params::new(Dtype::U32, &[30, 30], Bound::Lossless), &counts);
+    add("counts within 1", Params::new(Dtype::U32, &[30, 30], Bound::Abs(1.0)), &counts);
+    add("flat", Params::new(Dtype::U8, &[500], Bound::Lossless), &flat);
+    let mut table = Params::new(Dtype::F32, &[150, 4], Bound::Rel(1e-2));
+    table.per_column = true;
+    add("table", table, &field);
+    add("empty", Params::new(Dtype::I16, &[0, 5], Bound::Lossless), &[]);
+    out
+}
+
+fn forge(chunk: &mut [u8]) {
+    let at = chunk.len() - 8;
+    let sum = xxhash_rust::xxh3::xxh3_64(&chunk[..at]);
+    chunk[at..].copy_from_slice(&sum.to_le_bytes());
+}
+
+#[test]
+fn every_flipped_bit_every_cut_and_noise_are_errors() {
+    let (registry, limits) = (Registry::new(), Limits::default());
+    let mut n_cases = 0;
+    for (name, chunk, _) in chunks() {
+        decode(&chunk, &registry, &limits).unwrap();
+        for i in 0..chunk.len() {
+            for bit in 0..8 {
+                let mut bad = chunk.clone();
+                bad[i] ^= 1 << bit;
+                assert!(decode(&bad, &registry, &limits).is_err(), "{name}: bit {bit} of byte {i}");
+                assert!(describe(&bad).is_err());
+                n_cases += 1;
+            }
+            assert!(decode(&chunk[..i], &registry, &limits).is_err(), "{name}: cut at {i}");
+            n_cases += 1;
+        }
+        let mut noise = 1u64;
+        for _ in 0..300 {
+            let bad: Vec<u8> = chunk
+                .iter()
+                .map(|_| {
+                    noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (noise >> 56) as u8
+                })
+                .collect();
+            assert!(decode(&bad, &registry, &limits).is_err(), "{name}: noise");
+            n_cases += 1;
+        }
+        let mut longer = chunk.clone();
+        longer.push(0);
+        assert!(decode(&longer, &registry, &limits).is_err(), "{name}: a byte more");
+    }
+    println!("{n_cases} damaged chunks, {n_cases} errors");
+}
+
+#[test]
+fn a_forged_checksum_never_crashes_the_decoder() {
+    let registry = Registry::new();
+    // What a host that knows its chunk would allow.
+    let limits = Limits { max_output_bytes: 1 << 20 };
+    for (_, chunk, _) in chunks() {
+        for i in 0..chunk.len() - 8 {
+            for flip in [1u8, 2, 4, 8, 16, 32, 64, 128, 0xff, 0x7f] {
+                let mut bad = chunk.clone();
+                bad[i] ^= flip;
+                forge(&mut bad);
+                let _ = decode(&bad, &registry, &limits);
+                let _ = describe(&bad);
+            }
+            let mut cut = chunk[..i + 8].to_vec();
+            forge(&mut cut);
+            assert!(decode(&cut, &registry, &limits).is_err() || i + 8 == chunk.len());
+        }
+    }
+}
+
+#[test]
+fn strangers_and_newer_versions_are_told_apart() {
+    let (registry, limits) = (Registry::new(), Limits::default());
+    let error = decode(b"\x89HDF\r\n\x1a\n and so on for a while", &registry, &limits).unwrap_err();
+    assert!(error.message().contains("BALR"), "{error}");
+    let (_, mut chunk, _) = chunks().swap_remove(0);
+    chunk[4] = 2;
+    assert_eq!(decode(&chunk, &registry, &limits).unwrap_err().kind(), ErrorKind::Version);
+    forge(&mut chunk);
+    assert_eq!(decode(&chunk, &registry, &limits).unwrap_err().kind(), ErrorKind::Version);
+    assert_eq!(decode(&[], &registry, &limits).unwrap_err().kind(), ErrorKind::Corrupt);
+}

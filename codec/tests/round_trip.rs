@@ -1,0 +1,282 @@
+//! The bound holds for every dtype, rank, bound, byte order and kind of value; special values come back bit for bit.
+
+use baler_codec::{Bound, ByteOrder, Dtype, Effort, Limits, Params, Registry, check, decode, describe, encode};
+use proptest::prelude::*;
+
+const FLOATS: [Dtype; 3] = [Dtype::F16, Dtype::F32, Dtype::F64];
+
+/// A small generator of our own, so that a failure names a seed and nothing else.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Values of one kind as little-endian bits of `dtype`.
+fn values(rng: &mut Rng, dtype: Dtype, n: usize, kind: u64) -> Vec<u64> {
+    let mask = u64::MAX >> (64 - 8 * dtype.size_bytes());
+    let (mut walk, step) = (0.0f64, 10f64.powf(rng.unit() * 8.0 - 4.0));
+    (0..n)
+        .map(|i| {
+            let smooth = (i as f64 * 0.05).sin() * 3.0 + (i as f64 * 0.011).cos();
+            let v = match kind {
+                // Any bits at all: NaN payloads, infinities, subnormals, extremes.
+                0 => return rng.next() & mask,
+                1 => smooth,
+                2 => {
+                    walk += (rng.unit() - 0.5) * step;
+                    walk
+                }
+                // Exact halves and ties.
+                3 => (rng.below(64) as f64 - 32.0) * 0.5,
+                4 => 42.0,
+                // Subnormals of every dtype.
+                5 => return rng.below(1 << 9) & mask,
+                // Huge dynamic range.
+                6 => (rng.unit() - 0.5) * 10f64.powf(rng.unit() * 600.0 - 300.0),
+                7 => (rng.unit() - 0.5) * 1.7e308 * 2.0 * 0.999,
+                // Mostly smooth with NaN, infinities and -0.0 between.
+                8 => match rng.below(12) {
+                    0 => f64::NAN,
+                    1 => f64::INFINITY,
+                    2 => f64::NEG_INFINITY,
+                    3 => -0.0,
+                    _ => smooth,
+                },
+                // Sentinels.
+                _ => {
+                    if rng.below(3) == 0 {
+                        -999.0
+                    } else {
+                        (rng.unit() * 100.0).floor()
+                    }
+                }
+            };
+            to_bits(dtype, v)
+        })
+        .collect()
+}
+
+fn to_bits(dtype: Dtype, v: f64) -> u64 {
+    match dtype {
+        // Far enough for test values: f16 by way of its own decoder would test the codec with itself.
+        Dtype::F16 => u64::from(f16_bits(v)),
+        Dtype::F32 => u64::from((v as f32).to_bits()),
+        Dtype::F64 => v.to_bits(),
+        Dtype::I8 => u64::from(v as i8 as u8),
+        Dtype::I16 => u64::from(v as i16 as u16),
+        Dtype::I32 => u64::from(v as i32 as u32),
+        Dtype::I64 => v as i64 as u64,
+        Dtype::U8 => u64::from(v as u8),
+        Dtype::U16 => u64::from(v as u16),
+        Dtype::U32 => u64::from(v as u32),
+        Dtype::U64 => v as u64,
+    }
+}
+
+/// Truncates to binary16; exactness does not matter here.
+fn f16_bits(v: f64) -> u16 {
+    let bits = (v as f32).to_bits();
+    let sign = (bits >> 16) as u16 & 0x8000;
+    let exponent = (bits >> 23 & 0xff) as i32 - 127;
+    match exponent {
+        128 if bits & 0x7f_ffff != 0 => sign | 0x7e01,
+        16.. => sign | 0x7c00,
+        -14..=15 => sign | ((exponent + 15) as u16) << 10 | (bits >> 13 & 0x3ff) as u16,
+        _ => sign,
+    }
+}
+
+fn to_bytes(dtype: Dtype, order: ByteOrder, bits: &[u64]) -> Vec<u8> {
+    bits.iter()
+        .flat_map(|b| {
+            let mut bytes = b.to_le_bytes()[..dtype.size_bytes()].to_vec();
+            if order == ByteOrder::Big {
+                bytes.reverse();
+            }
+            bytes
+        })
+        .collect()
+}
+
+fn shape_of_rank(rng: &mut Rng, rank: usize) -> Vec<usize> {
+    (0..rank).map(|_| if rank > 4 { 1 + rng.below(3) as usize } else { 1 + rng.below(14) as usize }).collect()
+}
+
+fn one_case(seed: u64) {
+    let mut rng = Rng(seed);
+    let dtype = Dtype::ALL[rng.below(11) as usize];
+    let rank = rng.below(7) as usize;
+    let mut shape = shape_of_rank(&mut rng, rank);
+    if rng.below(40) == 0 && rank > 0 {
+        shape[0] = 0;
+    }
+    let n: usize = shape.iter().product();
+    let kind = rng.below(10);
+    let bits = values(&mut rng, dtype, n, kind);
+    let magnitude = 10f64.powf(rng.unit() * 8.0 - 6.0);
+    let bound = match rng.below(6) {
+        0 => Bound::Lossless,
+        1 => Bound::Abs(if rng.below(4) == 0 { 0.5 } else { magnitude }),
+        2 => Bound::Abs(10f64.powf(rng.unit() * 600.0 - 300.0)),
+        3 => Bound::Rel((magnitude / 100.0).min(0.5)),
+        4 => Bound::PwRel((magnitude / 100.0).min(0.5)),
+        _ => Bound::Psnr(20.0 + rng.unit() * 100.0),
+    };
+    let mut params = Params::new(dtype, &shape, bound);
+    params.byte_order = if rng.below(2) == 0 { ByteOrder::Little } else { ByteOrder::Big };
+    params.per_column = rank > 0 && rng.below(3) == 0;
+    params.effort = [Effort::Fast, Effort::Default, Effort::Max][rng.below(3) as usize];
+    if n > 0 && rng.below(3) == 0 {
+        let fill = bits[rng.below(n as u64) as usize];
+        params.fill = Some(to_bytes(dtype, params.byte_order, &[fill]));
+    }
+    let original = to_bytes(dtype, params.byte_order, &bits);
+    let registry = Registry::new();
+    let what = format!("seed {seed}: {dtype} {shape:?} kind {kind} {params:?}");
+    let chunk = encode(&params, &original, &registry).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let columns = if params.per_column { shape.last().copied().unwrap_or(1) } else { 1 };
+    assert!(chunk.len() <= original.len() + 80 + 8 * rank + 8 * columns, "{what}: {} bytes", chunk.len());
+    let back = decode(&chunk, &registry, &Limits::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!((back.dtype, back.byte_order, &back.shape), (dtype, params.byte_order, &shape), "{what}");
+    let found = check(&params, &original, &back.values).unwrap();
+    assert!(found.is_kept(), "{what}: {found:?}");
+    let description = describe(&chunk).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!(description.header.bound, bound);
+    if bound == Bound::Lossless {
+        assert_eq!(back.values, original, "{what}");
+    }
+    // Encoding is a function: the same input gives the same chunk, and the decoded values encode within the bound again.
+    assert_eq!(chunk, encode(&params, &original, &registry).unwrap(), "{what}");
+}
+
+#[test]
+fn every_bound_holds_for_any_input() {
+    let n_cases = std::env::var("BALER_TEST_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(6000);
+    for seed in 0..n_cases {
+        one_case(seed);
+    }
+}
+
+#[test]
+fn special_values_come_back_bit_for_bit_under_every_bound() {
+    let payload = 0x7ff8_dead_beef_0001u64;
+    for bound in [Bound::Lossless, Bound::Abs(0.1), Bound::Rel(0.01), Bound::PwRel(0.01), Bound::Psnr(60.0)] {
+        let mut bits: Vec<u64> = (0..4096).map(|i| (f64::from(i) * 0.01).sin().to_bits()).collect();
+        let special = [payload, f64::INFINITY.to_bits(), f64::NEG_INFINITY.to_bits(), (-0.0f64).to_bits(), (1e35f64).to_bits()];
+        for i in (7..4096).step_by(13) {
+            bits[i] = special[i % 5];
+        }
+        // More NaN payloads than there are classes.
+        for (k, i) in (3..4096).step_by(101).enumerate() {
+            bits[i] = 0xfff8_0000_0000_0100 + k as u64;
+        }
+        let mut params = Params::new(Dtype::F64, &[64, 64], bound);
+        params.fill = Some(1e35f64.to_le_bytes().to_vec());
+        let original = to_bytes(Dtype::F64, ByteOrder::Little, &bits);
+        let chunk = encode(&params, &original, &Registry::new()).unwrap();
+        let back = decode(&chunk, &Registry::new(), &Limits::default()).unwrap();
+        let mut n_special = 0;
+        for (i, (a, b)) in original.chunks(8).zip(back.values.chunks(8)).enumerate() {
+            let v = f64::from_bits(bits[i]);
+            if !v.is_finite() || bits[i] == special[3] || bits[i] == special[4] {
+                n_special += 1;
+                assert_eq!(a, b, "{bound} at {i}");
+            }
+        }
+        assert!(n_special > 300);
+        assert!(check(&params, &original, &back.values).unwrap().is_kept(), "{bound}");
+    }
+}
+
+#[test]
+fn a_field_is_a_lorenzo_chunk_and_a_table_is_columns() {
+    let field: Vec<u64> =
+        (0..100 * 120).map(|i| u64::from(((i / 120) as f32 * 0.03).sin().mul_add(5.0, (i % 120) as f32 * 0.02).to_bits())).collect();
+    let chunk =
+        encode(&Params::new(Dtype::F32, &[100, 120], Bound::Rel(1e-4)), &to_bytes(Dtype::F32, ByteOrder::Little, &field), &Registry::new())
+            .unwrap();
+    assert_eq!(describe(&chunk).unwrap().parts[0].candidate, "lorenzo");
+    assert!(chunk.len() * 8 < field.len() * 4, "{}", chunk.len());
+
+    let mut rng = Rng(5);
+    let table: Vec<u64> = (0..3000 * 4)
+        .map(|i| u64::from(([1e-3f32, 1.0, 1e4, 7.0][i % 4] * (1.0 + rng.unit() as f32)).to_bits()))
+        .collect();
+    let mut params = Params::new(Dtype::F32, &[3000, 4], Bound::Rel(1e-3));
+    params.per_column = true;
+    let original = to_bytes(Dtype::F32, ByteOrder::Little, &table);
+    let chunk = encode(&params, &original, &Registry::new()).unwrap();
+    let description = describe(&chunk).unwrap();
+    assert_eq!(description.parts.len(), 4);
+    let back = decode(&chunk, &Registry::new(), &Limits::default()).unwrap();
+    let found = check(&params, &original, &back.values).unwrap();
+    assert!(found.is_kept() && found.max_error_over_bound > 0.5, "{found:?}");
+    // The smallest column is bounded by its own range, which the whole table's would wipe out.
+    let worst = original.chunks(16).zip(back.values.chunks(16)).map(|(a, b)| {
+        let at = |c: &[u8]| f32::from_le_bytes([c[0], c[1], c[2], c[3]]);
+        (at(a) - at(b)).abs()
+    });
+    assert!(worst.fold(0.0, f32::max) <= 1.0e-6);
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let registry = Registry::new();
+    for (bound, word) in [
+        (Bound::Abs(0.0), "abs"),
+        (Bound::Abs(-1.0), "abs"),
+        (Bound::Abs(f64::NAN), "abs"),
+        (Bound::Abs(f64::INFINITY), "abs"),
+        (Bound::Rel(1.5), "rel"),
+        (Bound::PwRel(0.0), "pw_rel"),
+        (Bound::Psnr(-3.0), "psnr"),
+        (Bound::Psnr(1e6), "psnr"),
+    ] {
+        let error = encode(&Params::new(Dtype::F32, &[1], bound), &[0; 4], &registry).unwrap_err();
+        assert!(error.message().contains(word), "{error}");
+    }
+    let error = encode(&Params::new(Dtype::F32, &[3], Bound::Lossless), &[0; 4], &registry).unwrap_err();
+    assert!(error.message().contains("12"), "{error}");
+    let error = encode(&Params::new(Dtype::F32, &[usize::MAX, 2], Bound::Lossless), &[], &registry).unwrap_err();
+    assert!(error.message().contains("overflow"), "{error}");
+    let error = encode(&Params::new(Dtype::F32, &[1], Bound::Latent), &[0; 4], &registry).unwrap_err();
+    assert!(error.message().contains("model"), "{error}");
+}
+
+#[test]
+fn the_limit_of_the_caller_counts() {
+    let chunk = encode(&Params::new(Dtype::U8, &[1 << 20], Bound::Lossless), &vec![3; 1 << 20], &Registry::new()).unwrap();
+    assert!(chunk.len() < 64);
+    let error = decode(&chunk, &Registry::new(), &Limits { max_output_bytes: (1 << 20) - 1 }).unwrap_err();
+    assert_eq!(error.kind(), baler_codec::ErrorKind::LimitExceeded);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bits_any_abs_bound(bits in prop::collection::vec(any::<u64>(), 0..200), abs in any::<f64>(), which in 0usize..3) {
+        prop_assume!(abs.is_finite() && abs > 0.0);
+        let dtype = FLOATS[which];
+        let original = to_bytes(dtype, ByteOrder::Little, &bits);
+        let params = Params::new(dtype, &[bits.len()], Bound::Abs(abs));
+        let chunk = encode(&params, &original, &Registry::new()).unwrap();
+        let back = decode(&chunk, &Registry::new(), &Limits::default()).unwrap();
+        prop_assert!(check(&params, &original, &back.values).unwrap().is_kept());
+    }
+}
