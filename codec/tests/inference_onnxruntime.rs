@@ -30,7 +30,10 @@ fn agrees_with_onnxruntime() {
             network.run_with(path_simd, rows, &input, &mut output).unwrap();
             for (i, (ours, theirs)) in output.iter().zip(&expected).enumerate() {
                 let tolerance = 1e-5 * theirs.abs().max(1.0);
-                assert!((ours - theirs).abs() <= tolerance, "{path:?} {path_simd}: output {i}: {ours}, expected {theirs}");
+                assert!(
+                    (ours - theirs).abs() <= tolerance,
+                    "{path:?} {path_simd}: output {i}: {ours}, expected {theirs}"
+                );
             }
         }
         n_cases += 1;

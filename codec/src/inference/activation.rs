@@ -160,3 +160,106 @@ fn gelu_tanh(x: f32) -> f32 {
     let u = 1.595_769_1 * (x + 0.044_715 * (x * x * x));
     if x < GELU_CUTOFF { -0.0 } else { x * sigmoid(u) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error function in `f64`: its Taylor series, and the continued fraction of its complement where that
+    /// converges.
+    fn erfc(z: f64) -> f64 {
+        if z < 0.0 {
+            return 2.0 - erfc(-z);
+        }
+        if z < 2.5 {
+            let (mut term, mut sum, mut n) = (z, z, 0.0);
+            while term.abs() > 1e-18 * sum.abs() {
+                n += 1.0;
+                term *= -z * z / n;
+                sum += term / (2.0 * n + 1.0);
+            }
+            return 1.0 - sum * std::f64::consts::FRAC_2_SQRT_PI;
+        }
+        let fraction = (1..200).rev().fold(0.0, |r, k| f64::from(k) / 2.0 / (z + r));
+        (-z * z).exp() / (z + fraction) / std::f64::consts::PI.sqrt()
+    }
+
+    /// The largest error on a dense sweep of `[-range, range]`, and of numbers close to zero, in units of the last place
+    /// of the larger of the result and `floor`.
+    fn largest_error(range: f32, floor: f32, f: impl Fn(f32) -> f32, reference: impl Fn(f64) -> f64) -> f64 {
+        let sweep = (-400_000..=400_000).map(|i| i as f32 / 400_000.0 * range);
+        let small = (0..200_000).map(|i| {
+            let x = f32::from_bits(i * 5000);
+            if i % 2 == 0 { x } else { -x }
+        });
+        sweep
+            .chain(small.filter(|x| x.abs() <= range))
+            .map(|x| {
+                let exact = reference(f64::from(x));
+                let size = (exact.abs() as f32).max(floor);
+                let ulp = f64::from(f32::from_bits(size.to_bits() + 1)) - f64::from(size);
+                (f64::from(f(x)) - exact).abs() / ulp
+            })
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn errors_are_within_what_the_documentation_states() {
+        // In the order of the table in docs/inference.md.
+        let cases: [(&str, f64, f64); 6] = [
+            ("Tanh", 3.0, largest_error(12.0, f32::MIN_POSITIVE, tanh, f64::tanh)),
+            ("Sigmoid", 3.0, largest_error(80.0, f32::MIN_POSITIVE, sigmoid, |x| 1.0 / (1.0 + (-x).exp()))),
+            (
+                "Elu",
+                2.0,
+                largest_error(80.0, f32::MIN_POSITIVE, |x| elu(x, 1.0), |x| if x > 0.0 { x } else { x.exp_m1() }),
+            ),
+            (
+                "Softplus",
+                3.0,
+                largest_error(80.0, f32::MIN_POSITIVE, softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
+            ),
+            ("Gelu", 2.0, largest_error(12.0, 1.0, gelu, |x| 0.5 * x * erfc(-x * std::f64::consts::FRAC_1_SQRT_2))),
+            (
+                "Gelu, tanh",
+                3.0,
+                largest_error(12.0, 1.0, gelu_tanh, |x| {
+                    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+                    0.5 * x * (1.0 + u.tanh())
+                }),
+            ),
+        ];
+        for (name, stated, found) in cases {
+            println!("{name}: {found:.2} ulp");
+            assert!(found <= stated, "{name}: {found} ulp, stated {stated}");
+        }
+    }
+
+    #[test]
+    fn limits_and_nan() {
+        let functions = [
+            Unary::Relu,
+            Unary::LeakyRelu(0.1),
+            Unary::Clip(-1.0, 1.0),
+            Unary::Tanh,
+            Unary::Sigmoid,
+            Unary::Elu(1.0),
+            Unary::Softplus,
+            Unary::Gelu,
+            Unary::GeluTanh,
+        ];
+        for f in functions {
+            let mut values = [f32::NAN, -f32::NAN, f32::NEG_INFINITY, -1e38, f32::INFINITY, 1e38, 0.0, -0.0];
+            f.apply(&mut values);
+            assert!(values[0].is_nan() && values[1].is_nan(), "{f:?}");
+            assert!(values[2..].iter().all(|v| !v.is_nan()), "{f:?}: {values:?}");
+            let saturates = matches!(f, Unary::Clip(..) | Unary::Tanh | Unary::Sigmoid);
+            assert_eq!(values[4], if saturates { 1.0 } else { f32::INFINITY }, "{f:?}");
+        }
+        assert_eq!(relu(-0.0).to_bits(), 0);
+        assert_eq!(clip(0.5, 1.0, -1.0), 1.0);
+        assert_eq!(tanh(-0.0).to_bits(), (-0.0f32).to_bits());
+        assert_eq!((tanh(30.0), tanh(-30.0)), (1.0, -1.0));
+        assert!(gelu(-13.5) == 0.0 && gelu(-1e30) == 0.0);
+    }
+}

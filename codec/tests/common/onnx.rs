@@ -127,8 +127,7 @@ impl Graph {
     pub fn random(&mut self, dims: &[usize], fan_in: usize) -> String {
         self.seed += 1;
         let scale = 1.0 / (fan_in as f32).sqrt();
-        let values: Vec<f32> =
-            random(self.seed, dims.iter().product()).into_iter().map(|v| v * scale).collect();
+        let values: Vec<f32> = random(self.seed, dims.iter().product()).into_iter().map(|v| v * scale).collect();
         self.floats(dims, &values)
     }
 
@@ -145,7 +144,7 @@ impl Graph {
         let mut node = Vec::new();
         inputs.iter().for_each(|input| bytes_field(&mut node, 1, input.as_bytes()));
         bytes_field(&mut node, 2, name.as_bytes());
-        bytes_field(&mut node, 3, format!("the_{op}").as_bytes());
+        bytes_field(&mut node, 3, format!("{op}_{name}").as_bytes());
         bytes_field(&mut node, 4, op.as_bytes());
         attributes.iter().for_each(|attribute| bytes_field(&mut node, 5, &attribute.bytes()));
         bytes_field(&mut self.body, 1, &node);
