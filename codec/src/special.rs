@@ -26,7 +26,8 @@ impl Specials {
     pub fn find(elements: Elements<'_>, fill: Option<u64>) -> Self {
         let n = elements.len();
         let is_special = special_test(elements.dtype, fill);
-        let mut counts: Vec<(u64, usize)> = Vec::new();
+        // The fill value always has a class: nothing but this map tells it from ordinary values.
+        let mut counts: Vec<(u64, usize)> = fill.map(|bits| (bits, 0)).into_iter().collect();
         let mut any = false;
         for i in 0..n {
             let bits = elements.bits(i);
@@ -43,7 +44,8 @@ impl Specials {
             return Self::default();
         }
         // Stable: equal counts keep the order of first appearance, so that the same input gives the same stream.
-        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        counts.sort_by_key(|&(bits, count)| (Some(bits) != fill, std::cmp::Reverse(count)));
+        counts.retain(|&(_, count)| count > 0);
         counts.truncate(MAX_PATTERNS);
         let patterns: Vec<u64> = counts.iter().map(|&(b, _)| b).collect();
         let class_of = |bits| patterns.iter().position(|&p| p == bits).map_or(0, |k| k as u8 + 1);
