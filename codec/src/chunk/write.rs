@@ -211,7 +211,9 @@ impl Auction<'_> {
         }
         let quantised = quantise(elements, &specials, promise);
         if let Some(constant) = constant::encode(&part, &quantised) {
-            return Ok(Winner { bytes: with_method(candidate::CONSTANT, constant), model: None });
+            let mut best = Winner { bytes: with_method(candidate::CONSTANT, constant), model: None };
+            best.keep_no_larger_than_raw(&part);
+            return Ok(best);
         }
         let mut best =
             Winner { bytes: with_method(candidate::QUANTISED, quantised::encode(&part, &quantised)), model: None };
@@ -235,9 +237,7 @@ impl Auction<'_> {
                 }
             }
         }
-        if best.bytes.len() >= bytes.len() {
-            best.keep_smaller(with_method(candidate::RAW, raw::encode(&part)), None);
-        }
+        best.keep_no_larger_than_raw(&part);
         Ok(best)
     }
 
@@ -281,6 +281,12 @@ impl Auction<'_> {
 }
 
 impl Winner {
+    fn keep_no_larger_than_raw(&mut self, part: &Part<'_>) {
+        if self.bytes.len() >= part.elements.bytes.len() {
+            self.keep_smaller(with_method(candidate::RAW, raw::encode(part)), None);
+        }
+    }
+
     fn keep_smaller(&mut self, bytes: Vec<u8>, model: Option<Arc<Bundle>>) {
         if bytes.len() < self.bytes.len() {
             *self = Winner { bytes, model };
