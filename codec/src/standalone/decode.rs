@@ -1,6 +1,7 @@
 //! A file back to values, on several threads.
 
 use super::error::{Error, Result};
+use super::frame::FRAME_OVERHEAD_BYTES;
 use super::header::ArrayHeader;
 use super::parallel::map_in_order;
 use super::reader::{Chunk, Item, Reader};
@@ -9,6 +10,9 @@ use crate::{Limits, Registry};
 use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// Bytes a model takes beside its packed bundle: frame and id.
+const MODEL_OVERHEAD_BYTES: u64 = FRAME_OVERHEAD_BYTES + 16;
 
 /// The models found in a file so far: a source for the registry that decodes it.
 #[derive(Debug, Default)]
@@ -59,8 +63,8 @@ pub enum DecodedItem {
     Model {
         /// Its id.
         id: BundleId,
-        /// Bytes it takes, packed.
-        packed_bytes: u64,
+        /// Bytes it takes in the file.
+        stored_bytes: u64,
     },
     /// Bytes kept as they were.
     Blob {
@@ -98,7 +102,8 @@ pub fn decode_items<R: Read, E: From<Error> + Send>(
             }
             Some(Item::Model { id, packed }) => {
                 models.add(id, &packed)?;
-                Some(Job::Ready(DecodedItem::Model { id, packed_bytes: packed.len() as u64 }))
+                let stored_bytes = MODEL_OVERHEAD_BYTES + packed.len() as u64;
+                Some(Job::Ready(DecodedItem::Model { id, stored_bytes }))
             }
             Some(Item::Blob { name, bytes }) => Some(Job::Ready(DecodedItem::Blob { name, bytes })),
         })

@@ -18,6 +18,8 @@ mod header;
 mod parallel;
 mod reader;
 mod span;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use decode::{DecodedItem, FileModels, decode_items};

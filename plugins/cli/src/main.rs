@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "hdf5")]
         Command::H5(args) => args.run(quiet),
         Command::Simulate(args) => args.run(),
-        Command::Train(args) => args.run(),
+        Command::Train(args) => args.run(quiet),
     };
     let (line, code) = match result {
         Ok(report) => {

@@ -1,4 +1,4 @@
-//! `baler train`: a bundle of one's own.
+//! `baler train`: a model of one's own. Without the cargo feature `train` the command is there and says how to get it.
 
 use crate::failure::{Failure, Result};
 use crate::report::Report;
@@ -7,22 +7,203 @@ use std::path::PathBuf;
 
 /// Trains a model on data (needs a build with the feature `train`)
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  baler train runs.npy -o flow.bundle && baler models add flow.bundle")]
+#[command(after_help = "Examples:\n  \
+    baler train runs.npy -o flow.bundle\n  \
+    baler train runs.h5 --array speed -o flow.bundle --tile 64x64 --latents 32 --epochs 500\n  \
+    baler models add flow.bundle        # from now on found by its name\n\n\
+    docs/training.md says what the settings do.")]
+#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "the flags are the same in every build"))]
 pub struct TrainArgs {
-    /// .npy, .npz, .h5 or .nc
+    /// .npy, .npz, .h5 or .nc with one array, or one named by --array
     data: PathBuf,
     /// Where to write the bundle
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+    /// Which array to train on
+    #[arg(long, value_name = "NAME")]
+    array: Option<String>,
+    /// Name of the model; by default that of the output
+    #[arg(long)]
+    name: Option<String>,
+    /// One or two sentences
+    #[arg(long)]
+    description: Option<String>,
+    /// SPDX licence expression of the weights
+    #[arg(long)]
+    license: Option<String>,
+    /// Trailing axes of the array that one latent vector stands for; by default whole frames if small, else 16x16
+    #[arg(long, value_name = "NxN")]
+    tile: Option<String>,
+    /// Length of the latent vector
+    #[arg(long, value_name = "N")]
+    latents: Option<usize>,
+    /// Widths of the hidden layers, of the encoder from left to right and of the decoder from right to left: 256,64
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    hidden: Vec<usize>,
+    /// The bound to train for, relative to the range of the data
+    #[arg(long, value_name = "X")]
+    rel: Option<f64>,
+    /// Passes over the data
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Tiles of one step of the optimiser
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Seed of everything random
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Replace the output if it is there
+    #[arg(long, short)]
+    force: bool,
 }
 
+#[cfg(not(feature = "train"))]
 impl TrainArgs {
-    pub fn run(&self) -> Result<Report> {
-        Err(Failure::runtime(format!(
-            "cannot train on {} into {}: this baler was built without training, which needs a machine-learning \
-             framework; build it with `cargo build --release -p baler-cli --features train`",
-            self.data.display(),
-            self.output.display()
-        )))
+    pub fn run(&self, _quiet: bool) -> Result<Report> {
+        Err(Failure::runtime(
+            "this baler was built without training, which needs a machine-learning framework; build it with \
+             `cargo build --release -p baler-cli --features train`",
+        ))
+    }
+}
+
+#[cfg(feature = "train")]
+mod training {
+    use super::*;
+    use crate::args::FileArgs;
+    use crate::format::{Array, for_each_block, open};
+    use crate::output::{Output, refuse_overwrite};
+    use crate::progress::Progress;
+    use crate::report::{bytes, number};
+    use baler_codec::bundle::Contents;
+    use baler_codec::{ByteOrder, Dtype};
+    use baler_models::train::{Options, run};
+    use serde_json::json;
+    use std::io::Write;
+    use std::ops::ControlFlow;
+
+    impl TrainArgs {
+        pub fn run(&self, quiet: bool) -> Result<Report> {
+            refuse_overwrite(&self.output, self.force)?;
+            let options = self.options()?;
+            let (data, shape) = self.read()?;
+            let mut progress = Progress::of_steps("training", options.epochs as u64, quiet);
+            let trained = run(&data, &shape, &options, &mut |_| {
+                progress.add(1);
+                ControlFlow::Continue(())
+            })?;
+            let (output, mut file) = Output::create(&self.output, self.force)?;
+            file.write_all(&trained.bundle.to_bytes(Contents::Full))?;
+            output.commit()?;
+            let report = trained.report;
+            let mut text = format!(
+                "{}: model {} ({}), decoder {}, trained on {} tiles in {:.0?}",
+                self.output.display(),
+                options.name,
+                trained.bundle.id(),
+                bytes(report.decoder_bytes as u64),
+                report.tiles[0],
+                report.elapsed
+            );
+            for at in &report.at_bounds {
+                text += &format!(
+                    "\n  rel {:e}: {:.3} bits a value ({} latents, {} residual) on the {} tiles",
+                    at.rel_bound,
+                    at.bits_per_value,
+                    bytes(at.latent_bytes as u64),
+                    bytes(at.residual_bytes as u64),
+                    report.measured_on
+                );
+            }
+            let at_bounds = report.at_bounds.iter().map(|at| {
+                json!({
+                    "rel": at.rel_bound,
+                    "bits_per_value": number(at.bits_per_value),
+                    "latent_bytes": number(at.latent_bytes),
+                    "residual_bytes": number(at.residual_bytes),
+                })
+            });
+            let json = json!({
+                "output": self.output.display().to_string(),
+                "name": options.name,
+                "id": trained.bundle.id().to_string(),
+                "decoder_packed_bytes": report.decoder_bytes,
+                "packed_bytes": report.bundle_bytes,
+                "tiles": report.tiles,
+                "measured_on": report.measured_on,
+                "psnr": number(report.psnr),
+                "at_bounds": at_bounds.collect::<Vec<_>>(),
+            });
+            Ok(Report::new(text, json))
+        }
+
+        fn options(&self) -> Result<Options> {
+            let stem = self.output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let mut options = Options::new(self.name.clone().unwrap_or(stem));
+            if let Some(description) = &self.description {
+                options.description.clone_from(description);
+            }
+            if let Some(license) = &self.license {
+                options.license.clone_from(license);
+            }
+            if let Some(tile) = &self.tile {
+                options.tile = crate::models::extents(tile)?;
+            }
+            options.latents = self.latents.unwrap_or(options.latents);
+            options.encoder_hidden.clone_from(&self.hidden);
+            options.decoder_hidden = self.hidden.iter().rev().copied().collect();
+            options.rel_bound = self.rel.unwrap_or(options.rel_bound);
+            options.epochs = self.epochs.unwrap_or(options.epochs);
+            options.batch = self.batch.unwrap_or(options.batch);
+            options.seed = self.seed.unwrap_or(options.seed);
+            options.validate()?;
+            Ok(options)
+        }
+
+        /// The one array that is named, or the only one that is not empty.
+        fn read(&self) -> Result<(Vec<f32>, Vec<usize>)> {
+            let source = open(&self.data)?;
+            let files = FileArgs { force: false, arrays: self.array.iter().cloned().collect() };
+            files.check_names(source.arrays())?;
+            let chosen: Vec<usize> = (0..source.arrays().len())
+                .filter(|&i| files.wants(&source.arrays()[i]) && source.arrays()[i].value_bytes() > 0)
+                .collect();
+            let [i] = chosen[..] else {
+                let names: Vec<&str> = chosen.iter().map(|&i| source.arrays()[i].shown_name()).collect();
+                return Err(Failure::usage(format!(
+                    "{}: expected one array to train on; name it with --array: {}",
+                    self.data.display(),
+                    names.join(", ")
+                )));
+            };
+            let array = &source.arrays()[i];
+            let mut data = Vec::new();
+            source.read(i, &mut |input| {
+                for_each_block(array, input, &mut |block| {
+                    data.extend(block.chunks_exact(array.dtype.size_bytes()).map(|b| to_f32(array, b)));
+                    Ok(())
+                })
+            })?;
+            Ok((data, array.shape.iter().map(|&n| n as usize).collect()))
+        }
+    }
+
+    fn to_f32(array: &Array, bytes: &[u8]) -> f32 {
+        let mut word = [0u8; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        if array.byte_order == ByteOrder::Big {
+            word[..bytes.len()].reverse();
+        }
+        let bits = u64::from_le_bytes(word);
+        match array.dtype {
+            Dtype::F16 => half::f16::from_bits(bits as u16).to_f32(),
+            Dtype::F32 => f32::from_bits(bits as u32),
+            Dtype::F64 => f64::from_bits(bits) as f32,
+            Dtype::I8 => f32::from(bits as i8),
+            Dtype::I16 => f32::from(bits as i16),
+            Dtype::I32 => bits as i32 as f32,
+            Dtype::I64 => bits as i64 as f32,
+            Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => bits as f32,
+        }
     }
 }

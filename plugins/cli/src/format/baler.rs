@@ -62,9 +62,7 @@ fn visit_baler(
             with(Event::Chunk { description, stored_bytes: stream.len() as u64 })?;
             with(Event::Values(&values))
         }
-        DecodedItem::Model { id, packed_bytes } => {
-            with(Event::Model { id: id.to_string(), stored_bytes: packed_bytes })
-        }
+        DecodedItem::Model { id, stored_bytes } => with(Event::Model { id: id.to_string(), stored_bytes }),
         DecodedItem::Blob { name, bytes } => with(Event::Blob { name: &name, bytes: &bytes }),
         _ => Err(Failure::runtime("the file holds something this program does not know: update Baler")),
     })

@@ -48,7 +48,9 @@ fn nothing_is_overwritten_without_force() {
 #[test]
 fn missing_and_unreadable_files_are_1() {
     let p = Place::new();
-    for line in ["compress no.npy x.baler --lossless", "decompress no.baler x.npy", "info no.h5", "verify no.npy no.baler"] {
+    for line in
+        ["compress no.npy x.baler --lossless", "decompress no.baler x.npy", "info no.h5", "verify no.npy no.baler"]
+    {
         assert!(p.run(1, line).contains("cannot open no."), "{line}");
     }
     p.write("text.npy", &npy("<U3", false, "(2,)", &[0; 24]));
@@ -139,7 +141,8 @@ fn errors_are_json_too() {
 fn a_killed_run_leaves_no_output() {
     let p = Place::new();
     p.write("in.npy", &npy("<f4", false, "(16777216,)", &noise(64 << 20)));
-    let mut run = p.command("compress in.npy x.baler --lossless --effort max --threads 1 --chunk-mib 1").spawn().unwrap();
+    let mut run =
+        p.command("compress in.npy x.baler --lossless --effort max --threads 1 --chunk-mib 1").spawn().unwrap();
     // Until it has begun to write.
     for _ in 0..600 {
         if p.names().iter().any(|n| n.ends_with(".unfinished")) {
