@@ -1,1 +1,3 @@
 //! Shared by the tests: generators and checks.
+
+pub mod walsh;

@@ -8,9 +8,10 @@
 //! that filters every dataset of a file (`h5repack -f`) can pass it through a filter, least of all a lossy one. The
 //! group's name is one that netCDF accepts: `nccopy` gives up on a whole file over a name that starts with a dot.
 
+use crate::cd_values::Request;
 use crate::h5::{Api, H5_DEFAULT, Handle, Herr, Hid};
-use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents};
-use baler_codec::{Error, Registry, Result};
+use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents, MemorySource};
+use baler_codec::{Error, ModelChoice, Registry, Result};
 use libc::{c_char, c_uint, c_void};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
@@ -20,8 +21,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Group, and group in it, that hold the decoders of a file.
 pub const MODELS_GROUP: [&CStr; 2] = [c"/_baler", c"/_baler/models"];
-/// Tag of the opaque datatype.
-const TAG: &CStr = c"application/x-baler-bundle";
 /// A decoder in a file larger than this is not read.
 const LARGEST_BYTES: usize = 256 << 20;
 /// Open objects beyond this number are not looked at.
@@ -62,20 +61,24 @@ fn sources(api: Option<&'static Api>) -> Vec<Arc<dyn BundleSource>> {
     all
 }
 
-/// Sources for decoding and for named bundles.
-pub(crate) fn registry(api: Option<&'static Api>) -> Registry {
+/// Sources for decoding.
+pub(crate) fn decoding_registry(api: Option<&'static Api>) -> Registry {
     Registry::with_sources(sources(api))
 }
 
-/// Sources for encoding with bundles chosen automatically: those every reader has, and `extra`, whose decoder is seen
-/// to. Others must not win the auction: nobody else might have them.
-pub(crate) fn auto_registry(api: Option<&'static Api>, extra: Option<&BundleId>) -> Registry {
-    let mut registry = Registry::new();
-    registry.add_source(baler_models::builtin());
-    if let Some(Ok(bundle)) = extra.map(|id| find(api, id)) {
-        registry.add_source(Arc::new(baler_codec::bundle::MemorySource::new(vec![bundle])));
-    }
-    registry
+/// Sources for encoding. With bundles chosen automatically: those every reader has, and the one whose decoder
+/// `set_local` has seen to. Others must not win the auction: nobody else might have them.
+pub(crate) fn encoding_registry(api: Option<&'static Api>, request: &Request) -> Result<Registry> {
+    let only = |bundle| -> Arc<dyn BundleSource> { Arc::new(MemorySource::new(vec![bundle])) };
+    Ok(match (request.model, &request.auto_bundle) {
+        (ModelChoice::None, _) => Registry::new(),
+        // Not just any copy: the one in the file has no encoder.
+        (ModelChoice::Bundle(id), _) => Registry::with_sources([only(find(api, &id)?)]),
+        (ModelChoice::Auto, None) => Registry::with_sources([baler_models::builtin()]),
+        (ModelChoice::Auto, Some(id)) => {
+            Registry::with_sources([Some(baler_models::builtin()), find(api, id).ok().map(only)].into_iter().flatten())
+        }
+    })
 }
 
 /// The bundle with this id, full if any place has it in full; an error names the places looked in.
@@ -172,7 +175,8 @@ fn read_bundle(api: &Api, location: Hid, id: &BundleId) -> Result<Option<Bundle>
     let bytes = unsafe {
         let dataset = Handle::own((api.H5Dopen2)(location, path.as_ptr(), H5_DEFAULT), api.H5Dclose)
             .ok_or_else(|| wrong("cannot be opened"))?;
-        let data_type = Handle::own((api.H5Dget_type)(dataset.id()), api.H5Tclose).ok_or_else(|| wrong("has no type"))?;
+        let data_type =
+            Handle::own((api.H5Dget_type)(dataset.id()), api.H5Tclose).ok_or_else(|| wrong("has no type"))?;
         let space = Handle::own((api.H5Dget_space)(dataset.id()), api.H5Sclose).ok_or_else(|| wrong("has no space"))?;
         let size_bytes = (api.H5Tget_size)(data_type.id());
         let n = usize::try_from((api.H5Sget_simple_extent_npoints)(space.id())).unwrap_or(0);
@@ -272,6 +276,7 @@ impl BesideFile {
                 .filter_map(|object| file_name(self.api, object))
                 .filter_map(|name| name.parent().map(Path::to_path_buf))
                 .map(|folder| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder })
+                .map(|folder| folder.canonicalize().unwrap_or(folder))
                 .collect()
         });
         folders.sort();
@@ -323,10 +328,19 @@ fn only_writable_file(api: &Api) -> Option<Handle> {
 
 /// Writes the decoder of `bundle` to `/_baler/models/<id>` of the file that is being written, unless it is there.
 ///
-/// False where that cannot be done: no file or several files are open for writing, or the file refuses.
+/// False where that cannot be done: no file or several files are open for writing, or the file refuses; and where
+/// another open file has such a group and this one has not, for then a program may be copying that file object by object
+/// (h5repack), and would fail over a group that is there before it comes to it.
 pub(crate) fn write_to_file(api: &Api, bundle: &Bundle) -> bool {
     api.quietly(|| {
         let Some(file) = only_writable_file(api) else { return false };
+        let has_group = |location| {
+            // SAFETY: location is an open object, the name a C string.
+            (unsafe { (api.H5Lexists)(location, MODELS_GROUP[0].as_ptr(), H5_DEFAULT) }) > 0
+        };
+        if !has_group(file.id()) && open_objects(api).into_iter().any(has_group) {
+            return false;
+        }
         match read_bundle(api, file.id(), &bundle.id()) {
             Ok(Some(_)) => true,
             // Something else of that name: leave it alone.
@@ -350,8 +364,8 @@ fn create_dataset(api: &Api, file: Hid, bundle: &Bundle) -> Option<()> {
                 own((api.H5Gcreate2)(file, group.as_ptr(), H5_DEFAULT, H5_DEFAULT, H5_DEFAULT), api.H5Gclose)?;
             }
         }
+        // Without a tag: HDF5 converts no tagged opaque type to one without, so h5py could not read it.
         let opaque = own((api.H5Tcreate)(5, bytes.len()), api.H5Tclose)?;
-        (api.H5Tset_tag)(opaque.id(), TAG.as_ptr());
         let scalar = own((api.H5Screate)(0), api.H5Sclose)?;
         let dataset = own(
             (api.H5Dcreate2)(file, path.as_ptr(), opaque.id(), scalar.id(), H5_DEFAULT, H5_DEFAULT, H5_DEFAULT),

@@ -315,14 +315,9 @@ mod tests {
         let words = full().to_words().unwrap();
         assert_eq!(words.len(), MAX_WORDS);
         assert_eq!(Request::from_words(&words).unwrap(), full());
-        for bound in [
-            Bound::Lossless,
-            Bound::Abs(1e-300),
-            Bound::Rel(0.5),
-            Bound::PwRel(1e-9),
-            Bound::Psnr(80.0),
-            Bound::Latent,
-        ] {
+        for bound in
+            [Bound::Lossless, Bound::Abs(1e-300), Bound::Rel(0.5), Bound::PwRel(1e-9), Bound::Psnr(80.0), Bound::Latent]
+        {
             for model in [ModelChoice::None, ModelChoice::Auto, ModelChoice::Bundle(BundleId([7; 16]))] {
                 for dtype in Dtype::ALL {
                     for array in [

@@ -81,7 +81,11 @@ pub(crate) unsafe fn element_of(api: &Api, type_id: Hid) -> Result<(Dtype, ByteO
             (4, false) => Dtype::U32,
             (8, true) => Dtype::I64,
             (8, false) => Dtype::U64,
-            _ => return Err(Error::unsupported(format!("the elements are integers of {size_bytes} bytes: {SUPPORTED}"))),
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "the elements are integers of {size_bytes} bytes: {SUPPORTED}"
+                )));
+            }
         }
     };
     Ok((dtype, byte_order))

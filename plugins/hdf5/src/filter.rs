@@ -7,7 +7,7 @@ use crate::bundles;
 use crate::cd_values::Request;
 use crate::h5::{Api, api_of};
 use crate::set_local::params;
-use baler_codec::{Error, Limits, ModelChoice, Result, decode, encode};
+use baler_codec::{Bound, Error, Limits, ModelChoice, Registry, Result, decode, encode};
 use libc::{c_uint, c_void, size_t};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -85,11 +85,17 @@ fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Resul
     if params.fill.is_none() && is_padded(&params.shape, params.dtype.size_bytes(), values) {
         params.fill = Some(vec![0; params.dtype.size_bytes()]);
     }
-    let registry = match params.model {
-        ModelChoice::Bundle(_) => bundles::registry(api),
-        _ => bundles::auto_registry(api, request.auto_bundle.as_ref()),
-    };
-    encode(&params, values, &registry)
+    match bundles::encoding_registry(api, &request).and_then(|registry| encode(&params, values, &registry)) {
+        Ok(stream) => Ok(stream),
+        Err(_) => {
+            // What can go wrong was looked at when the dataset was created. By now a program's data are at stake, and
+            // HDF5 2.0 crashes when a filter fails while a file is closed: the chunk is kept without loss, which is
+            // within every bound.
+            params.bound = Bound::Lossless;
+            params.model = ModelChoice::None;
+            encode(&params, values, &Registry::new())
+        }
+    }
 }
 
 /// Whether the last entries along some axis are all zero bytes.
@@ -119,7 +125,7 @@ fn read_chunk(api: Option<&'static Api>, words: &[u32], stream: &[u8]) -> Result
     if let Some(array) = &array {
         limits.max_output_bytes = array.len_bytes()?;
     }
-    let decoded = decode(stream, &bundles::registry(api), &limits)?;
+    let decoded = decode(stream, &bundles::decoding_registry(api), &limits)?;
     if let Some(array) = array
         && (decoded.dtype != array.dtype
             || (decoded.byte_order != array.byte_order && array.dtype.size_bytes() > 1)

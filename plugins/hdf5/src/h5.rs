@@ -106,7 +106,6 @@ api! {
     H5Sget_simple_extent_npoints(Hid) -> i64;
     H5Sclose(Hid) -> Herr;
     H5Tcreate(c_int, size_t) -> Hid;
-    H5Tset_tag(Hid, *const c_char) -> Herr;
     H5Tget_class(Hid) -> c_int;
     H5Tget_size(Hid) -> size_t;
     H5Tget_order(Hid) -> c_int;

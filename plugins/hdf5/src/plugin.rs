@@ -23,9 +23,8 @@ pub struct FilterClass {
     /// Completes the filter's parameters for a dataset.
     pub set_local: Option<unsafe extern "C" fn(Hid, Hid, Hid) -> Herr>,
     /// One chunk, either way.
-    pub filter: Option<
-        unsafe extern "C" fn(c_uint, size_t, *const c_uint, size_t, *mut size_t, *mut *mut c_void) -> size_t,
-    >,
+    pub filter:
+        Option<unsafe extern "C" fn(c_uint, size_t, *const c_uint, size_t, *mut size_t, *mut *mut c_void) -> size_t>,
 }
 
 // SAFETY: the class is constant, and its name points to a constant.

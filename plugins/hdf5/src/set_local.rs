@@ -5,11 +5,11 @@
 //! "not applicable", but h5py adds every third-party filter as optional, and for those HDF5 takes a 0 as leave to go
 //! on: the dataset is then created with a filter that cannot do its work.
 
+use crate::FILTER_ID;
 use crate::bundles;
 use crate::cd_values::{self, Array, MAX_WORDS, Request};
 use crate::datatype::element_of;
 use crate::h5::{Api, Herr, Hid, Hsize, api_of};
-use crate::FILTER_ID;
 use baler_codec::{Bound, Error, ModelChoice, Params, Result};
 use libc::{c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};

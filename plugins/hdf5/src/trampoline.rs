@@ -5,8 +5,8 @@
 //! On other processors the address passed on is 0, and HDF5 is looked for in the whole program.
 
 use crate::filter::filter_from;
-use crate::set_local::{can_apply_from, set_local_from};
 use crate::h5::{Herr, Hid};
+use crate::set_local::{can_apply_from, set_local_from};
 use libc::{c_uint, c_void, size_t};
 
 /// `H5Z_can_apply_func_t`.

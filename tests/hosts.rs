@@ -1,0 +1,31 @@
+//! Trials of the programs that Baler plugs into: the real tools, run as their users run them.
+//!
+//! A trial whose program is not installed is reported as ignored, with what it needs in its name.
+//!
+//! The HDF5 trials need h5repack and friends (package hdf5-tools), a C compiler and libhdf5's headers (libhdf5-dev),
+//! nccopy (netcdf-bin), and a Python with numpy and h5py: `BALER_PYTHON`, or `.venv/bin/python` in the checkout.
+
+#[path = "hosts/bench.rs"]
+mod bench;
+#[path = "hosts/hdf5/mod.rs"]
+mod hdf5;
+
+use bench::Bench;
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// One line per host.
+const HOSTS: &[fn(&Arc<Bench>) -> Vec<Trial>] = &[hdf5::trials];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let bench = match Bench::new() {
+        Ok(bench) => Arc::new(bench),
+        Err(message) => {
+            eprintln!("hosts: {message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    libtest_mimic::run(&arguments, HOSTS.iter().flat_map(|trials| trials(&bench)).collect()).exit_code()
+}

@@ -1,0 +1,213 @@
+//! What the trials have in common: which programs there are, a folder each, commands whose failure says everything.
+
+use libtest_mimic::{Failed, Trial};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// Something a trial needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A program in `PATH`.
+    Program(&'static str),
+    /// A Python with h5py and numpy.
+    H5py,
+    /// A C compiler, and libhdf5 with headers as pkg-config knows it.
+    LibHdf5,
+    /// The static libhdf5 too.
+    StaticLibHdf5,
+    /// The shared libhdf5 of the system, for loading.
+    SharedLibHdf5,
+}
+
+/// Result of a trial: lines worth printing.
+pub type Outcome = Result<Vec<String>, String>;
+
+/// Programs, paths, and a folder that outlives the trials.
+pub struct Bench {
+    /// The checkout.
+    pub root: PathBuf,
+    /// Where the plugin lies, alone.
+    pub plugin_dir: PathBuf,
+    python: PathBuf,
+    folder: TempDir,
+    known: Mutex<BTreeMap<Need, bool>>,
+}
+
+/// The plugin's file name.
+pub const PLUGIN: &str = if cfg!(target_os = "macos") { "libbaler_hdf5.dylib" } else { "libbaler_hdf5.so" };
+
+impl Bench {
+    /// Finds the plugin that was built with these tests, and copies it to a folder of its own.
+    pub fn new() -> Result<Self, String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no checkout")?.to_path_buf();
+        let tests = std::env::current_exe().map_err(|e| e.to_string())?;
+        // Cargo builds a dependency's cdylib beside the tests.
+        let built = tests.with_file_name(PLUGIN);
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let plugin_dir = folder.path().join("plugins");
+        for dir in [&plugin_dir, &folder.path().join("home")] {
+            std::fs::create_dir(dir).map_err(|e| e.to_string())?;
+        }
+        std::fs::copy(&built, plugin_dir.join(PLUGIN)).map_err(|e| format!("{}: {e}", built.display()))?;
+        let python = std::env::var_os("BALER_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+        Ok(Self { root, plugin_dir, python, folder, known: Mutex::default() })
+    }
+
+    /// A trial in a folder of its own, or an ignored one that says what is missing.
+    pub fn trial(
+        self: &Arc<Self>,
+        name: impl Into<String>,
+        needs: &[Need],
+        run: impl FnOnce(&Bench, &Path) -> Outcome + Send + 'static,
+    ) -> Trial {
+        let name = name.into();
+        let missing: Vec<String> = needs.iter().filter(|need| !self.has(**need)).map(|n| n.describe()).collect();
+        if !missing.is_empty() {
+            let name = format!("{name} [needs {}]", missing.join(", "));
+            return Trial::test(name, || Ok(())).with_ignored_flag(true);
+        }
+        let bench = self.clone();
+        Trial::test(name.clone(), move || {
+            let folder = tempfile::tempdir_in(bench.folder.path())?;
+            let notes = run(&bench, folder.path()).map_err(Failed::from)?;
+            let mut text = String::new();
+            for note in notes {
+                let _ = writeln!(text, "  {name}: {note}");
+            }
+            print!("{text}");
+            Ok(())
+        })
+    }
+
+    fn has(&self, need: Need) -> bool {
+        let Ok(mut known) = self.known.lock() else { return false };
+        *known.entry(need).or_insert_with(|| {
+            let works = |program: &OsStr, arguments: &[&str]| {
+                Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+            };
+            match need {
+                Need::Program(name) => std::env::var_os("PATH")
+                    .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file())),
+                Need::H5py => works(self.python.as_os_str(), &["-c", "import h5py, numpy"]),
+                Need::LibHdf5 => works("cc".as_ref(), &["--version"]) && works("pkg-config".as_ref(), &["hdf5"]),
+                Need::StaticLibHdf5 => works("cc".as_ref(), &["--version"]) && static_libhdf5().is_some(),
+                Need::SharedLibHdf5 => shared_libhdf5().is_some(),
+            }
+        })
+    }
+
+    /// A command in `folder`, with the plugin on HDF5's path and no models but those built in.
+    pub fn command(&self, folder: &Path, program: impl AsRef<OsStr>) -> Command {
+        let home = self.folder.path().join("home");
+        let mut command = Command::new(program);
+        command.current_dir(folder).env("HDF5_PLUGIN_PATH", &self.plugin_dir);
+        command.env_remove("BALER_MODEL_PATH").env("HOME", &home).env("XDG_DATA_HOME", home.join("data"));
+        command
+    }
+
+    /// `program` with these arguments must succeed; its output.
+    pub fn run<A: AsRef<OsStr>>(&self, folder: &Path, program: &str, arguments: &[A]) -> Result<String, String> {
+        success(self.command(folder, program).args(arguments))
+    }
+
+    /// A function of `hosts/hdf5/cases.py`.
+    pub fn case_command(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.command(folder, &self.python);
+        command.arg(self.root.join("tests/hosts/hdf5/cases.py")).args(arguments);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONFAULTHANDLER", "1");
+        command
+    }
+
+    /// Runs a function of `hosts/hdf5/cases.py`; its output, which must report at least `least` checks.
+    pub fn case(&self, folder: &Path, arguments: &[&str], least: usize) -> Outcome {
+        checks(success(&mut self.case_command(folder, arguments))?, least)
+    }
+}
+
+/// The lines of a case's output, if it reports at least `least` checks.
+pub fn checks(output: String, least: usize) -> Outcome {
+    let n = output.lines().last().and_then(|line| line.strip_prefix("checks: ")).and_then(|n| n.parse::<usize>().ok());
+    match n {
+        Some(n) if n >= least => Ok(output.lines().map(str::to_owned).collect()),
+        _ => Err(format!("expected at least {least} checks, got:\n{output}")),
+    }
+}
+
+impl Need {
+    fn describe(self) -> String {
+        match self {
+            Need::Program(name) => name.into(),
+            Need::H5py => "a Python with h5py: set BALER_PYTHON".into(),
+            Need::LibHdf5 => "cc and pkg-config hdf5".into(),
+            Need::StaticLibHdf5 => "libhdf5.a".into(),
+            Need::SharedLibHdf5 => "the system's libhdf5".into(),
+        }
+    }
+}
+
+/// The static libhdf5 of pkg-config's HDF5.
+pub fn static_libhdf5() -> Option<PathBuf> {
+    library("libhdf5.a")
+}
+
+/// The shared libhdf5 of pkg-config's HDF5.
+pub fn shared_libhdf5() -> Option<PathBuf> {
+    library("libhdf5.so")
+}
+
+fn library(name: &str) -> Option<PathBuf> {
+    let output = Command::new("pkg-config").args(["--libs-only-L", "--keep-system-libs", "hdf5"]).output().ok()?;
+    let folders = String::from_utf8(output.stdout).ok()?;
+    folders
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("-L"))
+        .map(|f| Path::new(f).join(name))
+        .find(|p| p.is_file())
+}
+
+/// Output of a command that must succeed; else everything there is to know about it.
+pub fn success(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        return Ok(stdout.into_owned());
+    }
+    Err(format!("{command:?}: {}\n{stdout}\n{stderr}", output.status))
+}
+
+/// Standard error of a command that must fail, and not by a signal.
+pub fn failure(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(1..) => Ok(stderr.into_owned()),
+        _ => Err(format!("{command:?}: {}, expected a failure\n{stderr}", output.status)),
+    }
+}
+
+/// An error unless `text` has `part`.
+pub fn contains(text: &str, part: &str) -> Result<(), String> {
+    if text.contains(part) { Ok(()) } else { Err(format!("`{part}` is not in:\n{text}")) }
+}
+
+/// An error unless both files hold the same bytes; their number.
+pub fn same_bytes(a: &Path, b: &Path) -> Result<usize, String> {
+    let read = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+    let (x, y) = (read(a)?, read(b)?);
+    if x == y && !x.is_empty() {
+        return Ok(x.len());
+    }
+    let first = x.iter().zip(&y).position(|(x, y)| x != y);
+    Err(format!(
+        "{} ({} bytes) and {} ({} bytes) differ, first at {first:?}",
+        a.display(),
+        x.len(),
+        b.display(),
+        y.len()
+    ))
+}
