@@ -24,6 +24,8 @@
 //!
 //! The crate knows no host, no file and no device. The stream is specified in `FORMAT.md`.
 
+#![deny(unsafe_code)]
+
 mod bound;
 pub mod bundle;
 mod candidate;

@@ -61,13 +61,11 @@ impl Header {
         out.raw(&MAGIC);
         out.u8(VERSION);
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        out.u8(
-            flag(self.byte_order == ByteOrder::Big, FLAG_BIG_ENDIAN)
-                | flag(self.is_columnar, FLAG_COLUMNS)
-                | flag(self.model.is_some(), FLAG_MODEL)
-                | flag(self.is_embedded, FLAG_EMBEDDED)
-                | flag(self.per_column, FLAG_PER_COLUMN),
-        );
+        out.u8(flag(self.byte_order == ByteOrder::Big, FLAG_BIG_ENDIAN)
+            | flag(self.is_columnar, FLAG_COLUMNS)
+            | flag(self.model.is_some(), FLAG_MODEL)
+            | flag(self.is_embedded, FLAG_EMBEDDED)
+            | flag(self.per_column, FLAG_PER_COLUMN));
         out.u8(self.dtype as u8);
         let (kind, value) = self.bound.to_wire();
         out.u8(kind);

@@ -119,7 +119,12 @@ pub fn decode(stream: &[u8], registry: &Registry, limits: &Limits) -> Result<Dec
     Ok(Decoded { dtype: header.dtype, byte_order: header.byte_order, shape: header.shape, values })
 }
 
-fn decode_part(input: &mut Reader<'_>, bundle: Option<&Bundle>, shape: &[usize], target: &mut Target<'_>) -> Result<()> {
+fn decode_part(
+    input: &mut Reader<'_>,
+    bundle: Option<&Bundle>,
+    shape: &[usize],
+    target: &mut Target<'_>,
+) -> Result<()> {
     let part = input.block("a part")?;
     let (&method, payload) = part.split_first().ok_or_else(|| Error::corrupt("a part without a method"))?;
     match method {

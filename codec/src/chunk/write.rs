@@ -3,9 +3,9 @@
 //! Every candidate that can keep the promise is estimated or encoded, and the smallest is written. The chunk is
 //! therefore never larger than the best classical candidate, and a model earns its place chunk by chunk.
 
+use super::checksum;
 use super::header::Header;
 use super::read::{Limits, decode};
-use super::checksum;
 use crate::bound::{Promise, check};
 use crate::bundle::{Bundle, Contents};
 use crate::candidate::{self, Part, constant, numbers, quantised, raw};
@@ -217,10 +217,10 @@ impl Auction<'_> {
         }
         let mut best =
             Winner { bytes: with_method(candidate::QUANTISED, quantised::encode(&part, &quantised)), model: None };
-        if promise == Promise::Exact || self.numbers_pay(elements, &part) {
-            if let Some(numbers) = numbers::encode(&part) {
-                best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
-            }
+        if (promise == Promise::Exact || self.numbers_pay(elements, &part))
+            && let Some(numbers) = numbers::encode(&part)
+        {
+            best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
         }
         if models_allowed {
             for bundle in &self.models {
