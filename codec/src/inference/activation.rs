@@ -157,7 +157,7 @@ fn gelu(x: f32) -> f32 {
 #[inline(always)]
 fn gelu_tanh(x: f32) -> f32 {
     // (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3).
-    let u = 1.595_769_1 * (x + 0.044_715 * (x * x * x));
+    let u = 1.595_769 * (x + 0.044_715 * (x * x * x));
     if x < GELU_CUTOFF { -0.0 } else { x * sigmoid(u) }
 }
 

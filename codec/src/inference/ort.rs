@@ -60,7 +60,9 @@ pub fn encoder(bytes: &[u8], why: &Error) -> Result<Box<dyn Encoder>> {
     };
     let (input_name, input_shape) = (input.name().to_owned(), input_shape[1..].to_vec());
     let Some(input_len) = product(&input_shape) else {
-        return Err(Error::unsupported(format!("rows of input have the shape {input_shape:?}: expected fixed extents")));
+        return Err(Error::unsupported(format!(
+            "rows of input have the shape {input_shape:?}: expected fixed extents"
+        )));
     };
     let mut encoder = RuntimeEncoder {
         session: Mutex::new(session),

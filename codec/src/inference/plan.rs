@@ -95,7 +95,8 @@ const MAX_ROWS_SCRATCH_BYTES: usize = 64 << 20;
 /// Weights up to here stay in the second-level cache while one block after the other goes through all layers.
 const RESIDENT_WEIGHT_BYTES: usize = 512 << 10;
 /// Above it, several blocks go through each layer together; their largest value takes about this much.
-const GROUP_BYTES: usize = 256 << 10;
+const GROUP_BYTES: usize = 2 << 20;
+const MAX_BLOCKS: usize = 8;
 
 impl Plan {
     /// Runs `rows` rows. The caller has checked the lengths.
@@ -121,20 +122,21 @@ impl Plan {
                 _ => None,
             })
         };
-        // In panels of 16: what a block of rows costs, and what one row costs on its own (its weights are read for it
-        // alone, which takes longer than the arithmetic).
+        // In panels of 16: what a block of rows costs, and what one row costs on its own (few rows share the reading of
+        // weights, which takes longer than the arithmetic).
         let rows_cost: usize = linears().map(|l| l.n_fma().saturating_mul(ROWS / 16)).fold(0, usize::saturating_add);
         let row_cost: usize = linears().map(|l| l.n_panel_fma().saturating_mul(2)).fold(0, usize::saturating_add);
         let scratch_bytes = self.slots.iter().sum::<usize>().saturating_mul(4 * ROWS);
         if left < ROWS && left.saturating_mul(row_cost) < rows_cost || scratch_bytes > MAX_ROWS_SCRATCH_BYTES {
-            return (Lanes::Outputs, 1);
+            let n_blocks = (MAX_ROWS_SCRATCH_BYTES / 4 / self.slots.iter().sum::<usize>().max(1)).clamp(1, ROWS);
+            return (Lanes::Outputs, n_blocks.min(left));
         }
         let weight_bytes: usize = linears().map(|l| l.weight_bytes()).sum();
         if weight_bytes <= RESIDENT_WEIGHT_BYTES {
             return (Lanes::Rows, 1);
         }
         let largest = self.slots.iter().max().copied().unwrap_or(1).max(1) * 4 * ROWS;
-        (Lanes::Rows, (GROUP_BYTES / largest).clamp(1, left.div_ceil(ROWS)))
+        (Lanes::Rows, (GROUP_BYTES / largest).clamp(1, MAX_BLOCKS.min(left.div_ceil(ROWS))))
     }
 
     fn run_blocks(

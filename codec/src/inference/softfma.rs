@@ -19,7 +19,7 @@ pub fn fma(a: f32, b: f32, c: f32) -> f32 {
     let bits = sum.to_bits();
     // An even `sum` that is inexact moves one step towards the exact value: away from zero if the error has the sign
     // of the sum. Infinities and NaN give a NaN error, which is not "inexact" here; a zero sum is always exact.
-    let inexact = error > 0.0 || error < 0.0;
+    let inexact = error.abs() > 0.0;
     let step = if (error < 0.0) == (sum < 0.0) { 1u64 } else { u64::MAX };
     let fix = if inexact && bits & 1 == 0 { step } else { 0 };
     f64::from_bits(bits.wrapping_add(fix)) as f32

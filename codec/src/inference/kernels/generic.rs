@@ -12,7 +12,10 @@
 //! one sum, so every sum is formed in the order above whatever the vector's width. Several vectors are in flight at
 //! once, because a fused multiply-add takes about four cycles and one or two can start in each.
 
-use super::{Class, Lanes, Linear, PANEL, Position, ROWS, Tap, panels};
+// Loops count up to constants and index arrays that live in registers.
+#![allow(clippy::needless_range_loop)]
+
+use super::{Class, Group, Lanes, Linear, PANEL, Position, ROWS, Tap, panels};
 
 /// Vectors of `f32` of one instruction set.
 pub(super) trait Simd {
@@ -30,6 +33,11 @@ pub(super) trait Simd {
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 }
 
+/// The most taps that [`Lanes::Rows`] walks through before it turns to the next panel: their inputs and weights stay
+/// in the first-level cache. Longer sums wait in the output meanwhile, which changes no bit.
+const MAX_TAPS: usize = 256;
+const TAPS_OF_LONG_SUMS: usize = 192;
+
 /// Runs `linear`. `NV` is `S::VECTORS`, `NP` the vectors of a panel: constants cannot be computed from `S` yet.
 ///
 /// # Safety
@@ -42,38 +50,27 @@ pub(super) unsafe fn linear<S: Simd, const NV: usize, const NP: usize>(
     x: &[f32],
     out: &mut [f32],
 ) {
-    const { assert!(NV == S::VECTORS && NP * S::LANES == PANEL && ROWS % (NV * S::LANES) == 0 && S::CHANNELS <= 8) };
+    const { assert!(NV == S::VECTORS && NP * S::LANES == PANEL && ROWS.is_multiple_of(NV * S::LANES) && S::CHANNELS <= 8) };
+    let all = Blocks { x: x.as_ptr(), out: out.as_mut_ptr(), n: n_blocks };
     for group in &linear.groups {
-        for (panel, channels) in panels(linear.n_channels) {
-            // SAFETY: `weights` holds `n_k * PANEL` values for each panel, `bias` `PANEL`.
-            let (weights, bias) = unsafe {
-                (group.weights.as_ptr().add(panel * linear.n_k * PANEL), group.bias.as_ptr().add(panel * PANEL))
-            };
-            for block in 0..n_blocks {
-                for class in &linear.classes {
-                    // SAFETY: block `block` lies inside the slices; indices inside a block were checked by
-                    // `Linear::new`; channels of the panel start at `channels.start * stride`.
-                    unsafe {
-                        let first = channels.start * linear.stride + group.output as usize;
-                        match lanes {
-                            Lanes::Rows => {
-                                let x = x.as_ptr().add((block * linear.n_inputs + group.input as usize) * ROWS);
-                                let out = out.as_mut_ptr().add((block * linear.n_outputs + first) * ROWS);
-                                let tile = Tile { x, weights, bias, out, stride: linear.stride };
-                                rows::<S, NV>(tile, class, channels.len());
-                            }
-                            Lanes::Outputs => {
-                                let x = x.as_ptr().add(block * linear.n_inputs + group.input as usize);
-                                let out = out.as_mut_ptr().add(block * linear.n_outputs + first);
-                                let tile = Tile { x, weights, bias, out, stride: linear.stride };
-                                outputs::<S, NP>(tile, class, channels.len());
-                            }
-                        }
-                    }
+        for class in &linear.classes {
+            // SAFETY: the blocks lie inside the slices; indices inside a block were checked by `Linear::new`.
+            unsafe {
+                match lanes {
+                    Lanes::Rows => rows::<S, NV>(linear, group, class, all),
+                    Lanes::Outputs => outputs::<S, NP>(linear, group, class, all),
                 }
             }
         }
     }
+}
+
+/// Where the values of all blocks start.
+#[derive(Clone, Copy)]
+struct Blocks {
+    x: *const f32,
+    out: *mut f32,
+    n: usize,
 }
 
 /// Pointers to one block's inputs and outputs and to one panel.
@@ -84,6 +81,8 @@ struct Tile {
     bias: *const f32,
     out: *mut f32,
     stride: usize,
+    /// Sums go on from what the output holds, not from the bias.
+    resume: bool,
 }
 
 impl Tile {
@@ -102,9 +101,37 @@ impl Tile {
     }
 }
 
-/// One class on one block in the row-wise layout, `n` channels.
+/// One class in the row-wise layout.
 #[inline(always)]
-unsafe fn rows<S: Simd, const NV: usize>(tile: Tile, class: &Class, n: usize) {
+unsafe fn rows<S: Simd, const NV: usize>(linear: &Linear, group: &Group, class: &Class, blocks: Blocks) {
+    let n_taps = class.taps.len();
+    let step = if n_taps <= MAX_TAPS { n_taps.max(1) } else { TAPS_OF_LONG_SUMS };
+    for first_tap in (0..n_taps.max(1)).step_by(step) {
+        let taps = &class.taps[first_tap..n_taps.min(first_tap + step)];
+        for (panel, channels) in panels(linear.n_channels) {
+            for block in 0..blocks.n {
+                // SAFETY: `weights` holds `n_k * PANEL` values for each panel, `bias` `PANEL`; channels of the panel
+                // start at `channels.start * stride`; the rest as the caller's.
+                unsafe {
+                    let first = channels.start * linear.stride + group.output as usize;
+                    let tile = Tile {
+                        x: blocks.x.add((block * linear.n_inputs + group.input as usize) * ROWS),
+                        weights: group.weights.as_ptr().add(panel * linear.n_k * PANEL),
+                        bias: group.bias.as_ptr().add(panel * PANEL),
+                        out: blocks.out.add((block * linear.n_outputs + first) * ROWS),
+                        stride: linear.stride,
+                        resume: first_tap > 0,
+                    };
+                    rows_panel::<S, NV>(tile, taps, &class.positions, channels.len());
+                }
+            }
+        }
+    }
+}
+
+/// One class on one block, `n` channels of one panel.
+#[inline(always)]
+unsafe fn rows_panel<S: Simd, const NV: usize>(tile: Tile, taps: &[Tap], positions: &[Position], n: usize) {
     // SAFETY: as the caller's: `n` channels, and every position and tap of the class, lie inside the block.
     unsafe {
         let mut channel = 0;
@@ -114,14 +141,14 @@ unsafe fn rows<S: Simd, const NV: usize>(tile: Tile, class: &Class, n: usize) {
             let left = n - channel;
             let take = left.div_ceil(left.div_ceil(S::CHANNELS));
             match take {
-                1 => rows_class::<S, NV, 1, 4>(at, class),
-                2 => rows_class::<S, NV, 2, 2>(at, class),
-                3 => rows_class::<S, NV, 3, 1>(at, class),
-                4 => rows_class::<S, NV, 4, 1>(at, class),
-                5 => rows_class::<S, NV, 5, 1>(at, class),
-                6 => rows_class::<S, NV, 6, 1>(at, class),
-                7 => rows_class::<S, NV, 7, 1>(at, class),
-                _ => rows_class::<S, NV, 8, 1>(at, class),
+                1 => rows_class::<S, NV, 1, 4>(at, taps, positions),
+                2 => rows_class::<S, NV, 2, 2>(at, taps, positions),
+                3 => rows_class::<S, NV, 3, 1>(at, taps, positions),
+                4 => rows_class::<S, NV, 4, 1>(at, taps, positions),
+                5 => rows_class::<S, NV, 5, 1>(at, taps, positions),
+                6 => rows_class::<S, NV, 6, 1>(at, taps, positions),
+                7 => rows_class::<S, NV, 7, 1>(at, taps, positions),
+                _ => rows_class::<S, NV, 8, 1>(at, taps, positions),
             }
             channel += take;
         }
@@ -130,16 +157,20 @@ unsafe fn rows<S: Simd, const NV: usize>(tile: Tile, class: &Class, n: usize) {
 
 /// `NC` channels, `NQ` positions at a time.
 #[inline(always)]
-unsafe fn rows_class<S: Simd, const NV: usize, const NC: usize, const NQ: usize>(tile: Tile, class: &Class) {
-    let (chunks, rest) = class.positions.as_chunks::<NQ>();
+unsafe fn rows_class<S: Simd, const NV: usize, const NC: usize, const NQ: usize>(
+    tile: Tile,
+    taps: &[Tap],
+    positions: &[Position],
+) {
+    let (chunks, rest) = positions.as_chunks::<NQ>();
     for first_row in (0..ROWS).step_by(NV * S::LANES) {
         for positions in chunks {
             // SAFETY: as the caller's.
-            unsafe { rows_kernel::<S, NV, NC, NQ>(tile, &class.taps, positions, first_row) };
+            unsafe { rows_kernel::<S, NV, NC, NQ>(tile, taps, positions, first_row) };
         }
         for position in rest {
             // SAFETY: as the caller's.
-            unsafe { rows_kernel::<S, NV, NC, 1>(tile, &class.taps, &[*position], first_row) };
+            unsafe { rows_kernel::<S, NV, NC, 1>(tile, taps, &[*position], first_row) };
         }
     }
 }
@@ -154,9 +185,15 @@ unsafe fn rows_kernel<S: Simd, const NV: usize, const NC: usize, const NQ: usize
     // SAFETY: as the caller's.
     unsafe {
         let mut sums = [[[S::splat(0.0); NV]; NQ]; NC];
-        for (c, sums) in sums.iter_mut().enumerate() {
+        let output =
+            |c: usize, q: usize| tile.out.add((positions[q].output as usize + c * tile.stride) * ROWS + first_row);
+        for c in 0..NC {
             let bias = S::splat(*tile.bias.add(c));
-            *sums = [[bias; NV]; NQ];
+            for q in 0..NQ {
+                for v in 0..NV {
+                    sums[c][q][v] = if tile.resume { S::load(output(c, q).add(v * S::LANES)) } else { bias };
+                }
+            }
         }
         let inputs = positions.map(|position| tile.x.add(position.input as usize * ROWS + first_row));
         for tap in taps {
@@ -178,64 +215,95 @@ unsafe fn rows_kernel<S: Simd, const NV: usize, const NC: usize, const NQ: usize
         }
         for c in 0..NC {
             for q in 0..NQ {
-                let to = tile.out.add((positions[q].output as usize + c * tile.stride) * ROWS + first_row);
                 for v in 0..NV {
-                    S::store(to.add(v * S::LANES), sums[c][q][v]);
+                    S::store(output(c, q).add(v * S::LANES), sums[c][q][v]);
                 }
             }
         }
     }
 }
 
-/// One class on one row, `n` channels of one panel, as many as four positions at a time.
+/// One class in the layout of single rows. Four sums of a channel are in flight where there are as many positions and
+/// rows, else those of four panels.
 #[inline(always)]
-unsafe fn outputs<S: Simd, const NP: usize>(tile: Tile, class: &Class, n: usize) {
-    let (chunks, rest) = class.positions.as_chunks::<4>();
-    // SAFETY: as the caller's.
-    unsafe {
-        for positions in chunks {
-            outputs_kernel::<S, NP, 4>(tile, &class.taps, positions, n);
+unsafe fn outputs<S: Simd, const NP: usize>(linear: &Linear, group: &Group, class: &Class, blocks: Blocks) {
+    let n_panels = linear.n_channels.div_ceil(PANEL);
+    let n_places = class.positions.len() * blocks.n;
+    // The starts of inputs and outputs of place `i`, blocks fastest, so that rows share weights.
+    let place = |i: usize| {
+        let (position, block) = (class.positions[i / blocks.n], i % blocks.n);
+        // SAFETY: as the caller's.
+        unsafe {
+            (
+                blocks.x.add(block * linear.n_inputs + group.input as usize + position.input as usize),
+                blocks.out.add(block * linear.n_outputs + group.output as usize + position.output as usize),
+            )
         }
-        for position in rest {
-            outputs_kernel::<S, NP, 1>(tile, &class.taps, &[*position], n);
+    };
+    let full = n_places / 4 * 4;
+    // SAFETY: as the caller's; panels are below `n_panels`.
+    unsafe {
+        for panel in 0..n_panels {
+            for i in (0..full).step_by(4) {
+                let places = [place(i), place(i + 1), place(i + 2), place(i + 3)];
+                outputs_kernel::<S, NP, 4, 1>(linear, group, &class.taps, places, panel);
+            }
+        }
+        for i in full..n_places {
+            for panel in (0..n_panels / 4 * 4).step_by(4) {
+                outputs_kernel::<S, NP, 1, 4>(linear, group, &class.taps, [place(i)], panel);
+            }
+            for panel in n_panels / 4 * 4..n_panels {
+                outputs_kernel::<S, NP, 1, 1>(linear, group, &class.taps, [place(i)], panel);
+            }
         }
     }
 }
 
+/// `NQ` places, `NB` panels from `panel` on.
 #[inline(always)]
-unsafe fn outputs_kernel<S: Simd, const NP: usize, const NQ: usize>(
-    tile: Tile,
+unsafe fn outputs_kernel<S: Simd, const NP: usize, const NQ: usize, const NB: usize>(
+    linear: &Linear,
+    group: &Group,
     taps: &[Tap],
-    positions: &[Position; NQ],
-    n: usize,
+    places: [(*const f32, *mut f32); NQ],
+    panel: usize,
 ) {
-    // SAFETY: as the caller's; the panel has `PANEL` weights a row and `PANEL` biases even where `n` is less.
+    // SAFETY: as the caller's; a panel has `PANEL` weights a row and `PANEL` biases even where it has fewer channels.
     unsafe {
-        let mut sums = [[S::splat(0.0); NP]; NQ];
-        for p in 0..NP {
-            let bias = S::load(tile.bias.add(p * S::LANES));
-            for sums in &mut sums {
-                sums[p] = bias;
+        let panel_len = linear.n_k * PANEL;
+        let weights = group.weights.as_ptr().add(panel * panel_len);
+        let mut sums = [[[S::splat(0.0); NP]; NB]; NQ];
+        for q in 0..NQ {
+            for b in 0..NB {
+                for p in 0..NP {
+                    sums[q][b][p] = S::load(group.bias.as_ptr().add((panel + b) * PANEL + p * S::LANES));
+                }
             }
         }
-        let inputs = positions.map(|position| tile.x.add(position.input as usize));
         for tap in taps {
-            let weights = tile.weights.add(tap.k as usize * PANEL);
+            let weights = weights.add(tap.k as usize * PANEL);
             for q in 0..NQ {
-                let x = S::splat(*inputs[q].add(tap.offset as usize));
-                for p in 0..NP {
-                    sums[q][p] = S::fma(x, S::load(weights.add(p * S::LANES)), sums[q][p]);
+                let x = S::splat(*places[q].0.add(tap.offset as usize));
+                for b in 0..NB {
+                    for p in 0..NP {
+                        let weight = S::load(weights.add(b * panel_len + p * S::LANES));
+                        sums[q][b][p] = S::fma(x, weight, sums[q][b][p]);
+                    }
                 }
             }
         }
         for q in 0..NQ {
-            let mut values = [0.0; PANEL];
-            for p in 0..NP {
-                S::store(values.as_mut_ptr().add(p * S::LANES), sums[q][p]);
-            }
-            let to = tile.out.add(positions[q].output as usize);
-            for (c, value) in values.iter().enumerate().take(n) {
-                *to.add(c * tile.stride) = *value;
+            for b in 0..NB {
+                let mut values = [0.0; PANEL];
+                for p in 0..NP {
+                    S::store(values.as_mut_ptr().add(p * S::LANES), sums[q][b][p]);
+                }
+                let first = (panel + b) * PANEL;
+                let to = places[q].1.add(first * linear.stride);
+                for (c, value) in values.iter().enumerate().take(linear.n_channels - first) {
+                    *to.add(c * linear.stride) = *value;
+                }
             }
         }
     }

@@ -171,11 +171,6 @@ impl Linear {
         Ok(Self { n_inputs, n_outputs, n_channels, n_k, stride, groups, classes })
     }
 
-    /// Length of the output.
-    pub fn n_outputs(&self) -> usize {
-        self.n_outputs
-    }
-
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
         self.groups.iter().map(|group| 4 * (group.weights.len() + group.bias.len())).sum()

@@ -557,7 +557,7 @@ fn resolve(target: &[i64], old: &[usize], len: usize, keep_zero: bool) -> Result
     }
     let known = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or_else(misfit)?;
     match open {
-        Some(i) if known > 0 && len % known == 0 => dims[i] = len / known,
+        Some(i) if known > 0 && len.is_multiple_of(known) => dims[i] = len / known,
         None if known == len => {}
         _ => return Err(misfit()),
     }
