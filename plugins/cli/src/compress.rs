@@ -121,7 +121,7 @@ impl CompressArgs {
         let bound = self.encode.bound.bound()?;
         let (models, model) = Models::choose(&self.encode.model)?;
         need_model(bound, model)?;
-        if !(self.chunk_mib > 0.0) {
+        if self.chunk_mib.is_nan() || self.chunk_mib <= 0.0 {
             return Err(Failure::usage(format!("--chunk-mib {}: expected a size above 0", self.chunk_mib)));
         }
         let source = open(&self.input)?;

@@ -12,7 +12,6 @@ use std::path::PathBuf;
     baler train runs.h5 --array speed -o flow.bundle --tile 64x64 --latents 32 --epochs 500\n  \
     baler models add flow.bundle        # from now on found by its name\n\n\
     docs/training.md says what the settings do.")]
-#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "the flags are the same in every build"))]
 pub struct TrainArgs {
     /// .npy, .npz, .h5 or .nc with one array, or one named by --array
     data: PathBuf,

@@ -279,10 +279,8 @@ impl Sink for Hdf5Sink {
         }
         array.name = array.shown_name().to_owned();
         let shape: Vec<usize> = array.shape.iter().map(|&n| n as usize).collect();
-        let builder = self.file.new_dataset_builder();
-        let mut builder = builder.empty_as(match with_type!(array.dtype, T => T::type_descriptor()) {
-            descriptor => descriptor,
-        });
+        let descriptor = with_type!(array.dtype, T => T::type_descriptor());
+        let mut builder = self.file.new_dataset_builder().empty_as(descriptor);
         if let Layout::Filtered { words, chunk } = &self.layout
             && !shape.is_empty()
             && array.value_bytes() > 0
@@ -330,7 +328,7 @@ impl Sink for Hdf5Sink {
 /// the padding is coded too.
 pub fn chunk_shape(array: &Array) -> Vec<usize> {
     let most = rows_per_chunk(array.rows(), array.row_bytes(), CHUNK_BYTES);
-    let even = (most.div_ceil(2)..=most).rev().find(|step| array.rows() % step == 0);
+    let even = (most.div_ceil(2)..=most).rev().find(|&step| array.rows().is_multiple_of(step));
     let mut shape: Vec<usize> = array.shape.iter().map(|&n| n as usize).collect();
     if let Some(first) = shape.first_mut() {
         *first = even.unwrap_or(most) as usize;

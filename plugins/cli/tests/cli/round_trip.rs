@@ -85,7 +85,8 @@ fn special_values_come_back_bit_for_bit() {
 fn archives_keep_their_members() {
     let p = Place::new();
     let names = npy("<U2", false, "(3,)", &"px\0\0py\0\0pz\0\0".bytes().flat_map(|b| [b, 0, 0, 0]).collect::<Vec<_>>());
-    let table: Vec<u8> = (0..3000).flat_map(|i| ((i % 3) as f64 * 100.0 + (i as f64).sin()).to_le_bytes()).collect();
+    let table: Vec<u8> =
+        (0..3000).flat_map(|i| (f64::from(i % 3) * 100.0 + f64::from(i).sin()).to_le_bytes()).collect();
     let members = [
         ("data", npy("<f8", false, "(1000, 3)", &table)),
         ("names", names.clone()),
