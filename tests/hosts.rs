@@ -15,8 +15,11 @@ use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// The trials of one host.
+type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
+
 /// One line per host.
-const HOSTS: &[fn(&Arc<Bench>) -> Vec<Trial>] = &[hdf5::trials];
+const HOSTS: &[Trials] = &[hdf5::trials];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -14,7 +14,7 @@ const TILE_VALUES: usize = TILE * TILE;
 const INDICES: [usize; 3] = [0b010_101, 0b101_110, 0b111_011];
 
 fn walsh(k: usize, i: usize) -> f32 {
-    if (k & i).count_ones() % 2 == 0 { 1.0 } else { -1.0 }
+    if (k & i).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
 }
 
 /// The bundle; another `name` gives another hash.

@@ -13,11 +13,11 @@ use crate::h5::{Api, H5_DEFAULT, Handle, Herr, Hid};
 use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents, MemorySource};
 use baler_codec::{Error, ModelChoice, Registry, Result};
 use libc::{c_char, c_uint, c_void};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Group, and group in it, that hold the decoders of a file.
 pub const MODELS_GROUP: [&CStr; 2] = [c"/_baler", c"/_baler/models"];
@@ -203,6 +203,12 @@ fn read_bundle(api: &Api, location: Hid, id: &BundleId) -> Result<Option<Bundle>
     Ok(Some(bundle))
 }
 
+/// Decoders that were read from files, by hash, for the whole process.
+fn kept() -> MutexGuard<'static, BTreeMap<BundleId, Arc<Bundle>>> {
+    static KEPT: Mutex<BTreeMap<BundleId, Arc<Bundle>>> = Mutex::new(BTreeMap::new());
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Decoders in the files that are open in the library that called us.
 struct InFile {
     api: &'static Api,
@@ -218,17 +224,11 @@ impl BundleSource for InFile {
     }
 
     fn find(&self, id: &BundleId) -> Result<Option<Arc<Bundle>>> {
-        static KEPT: Mutex<Option<HashMap<BundleId, Arc<Bundle>>>> = Mutex::new(None);
-        let kept = |work: &mut dyn FnMut(&mut HashMap<BundleId, Arc<Bundle>>)| {
-            work(KEPT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default());
-        };
-        let mut found = None;
-        kept(&mut |bundles| found = bundles.get(id).cloned());
-        if found.is_some() {
-            return Ok(found);
+        if let Some(bundle) = kept().get(id) {
+            return Ok(Some(bundle.clone()));
         }
         // The lock is not held here: HDF5 may call the filter again to read the dataset.
-        let mut looked_in = Vec::new();
+        let (mut found, mut looked_in) = (None, Vec::new());
         self.api.quietly(|| {
             for location in open_objects(self.api) {
                 let Some(name) = file_name(self.api, location).map(|name| name.display().to_string()) else { continue };
@@ -237,22 +237,21 @@ impl BundleSource for InFile {
                         found = Some(Arc::new(bundle));
                         return;
                     }
-                    Ok(None) if looked_in.contains(&name) => {}
                     Ok(None) => looked_in.push(name),
                     Err(e) => looked_in.push(format!("{name} ({e})")),
                 }
             }
         });
+        looked_in.sort();
         looked_in.dedup();
         looked_in.truncate(8);
         *self.looked_in.lock().unwrap_or_else(PoisonError::into_inner) = looked_in;
         if let Some(bundle) = &found {
-            kept(&mut |bundles| {
-                if bundles.len() >= MOST_KEPT {
-                    bundles.clear();
-                }
-                bundles.insert(*id, bundle.clone());
-            });
+            let mut bundles = kept();
+            if bundles.len() >= MOST_KEPT {
+                bundles.clear();
+            }
+            bundles.insert(*id, bundle.clone());
         }
         Ok(found)
     }

@@ -153,9 +153,10 @@ unsafe fn hand_over(
     if output.len() > allocated {
         // The library's own allocator, since the library will free it. Where that cannot be reached it is malloc:
         // HDF5 uses that itself unless it was built to check its memory.
-        // SAFETY: plain allocation.
         let larger = match api {
+            // SAFETY: plain allocation, not cleared.
             Some(api) => unsafe { (api.H5allocate_memory)(output.len(), 0) },
+            // SAFETY: plain allocation.
             None => unsafe { libc::malloc(output.len()) },
         };
         if larger.is_null() {
