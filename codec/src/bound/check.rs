@@ -98,9 +98,7 @@ fn check_column(
         n_ordinary += 1;
         let (kept, over) = match promise {
             Promise::Exact => (x_bits == y_bits, 0.0),
-            Promise::Abs(abs) => {
-                (exact_error.map_or_else(|| within_abs(y, x, abs), |d| d <= abs as u64), error / abs)
-            }
+            Promise::Abs(abs) => (exact_error.map_or_else(|| within_abs(y, x, abs), |d| d <= abs as u64), error / abs),
             Promise::PwRel(rel) => (
                 match exact_error {
                     Some(0) => true,

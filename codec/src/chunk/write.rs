@@ -217,7 +217,8 @@ impl Auction<'_> {
         }
         let mut best =
             Winner { bytes: with_method(candidate::QUANTISED, quantised::encode(&part, &quantised)), model: None };
-        if (promise == Promise::Exact || self.numbers_pay(elements, &part))
+        let is_short = promise == Promise::Exact && elements.len() <= 1 << 16;
+        if (is_short || self.numbers_pay(elements, best.bytes.len()))
             && let Some(numbers) = numbers::encode(&part)
         {
             best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
@@ -261,8 +262,9 @@ impl Auction<'_> {
         Ok(best.unwrap_or_else(|| Winner { bytes: with_method(candidate::RAW, raw::encode(part)), model: None }))
     }
 
-    /// Whether the lossless numbers may beat the quantised ones: values with few digits or steps of their own.
-    fn numbers_pay(&self, elements: Elements<'_>, part: &Part<'_>) -> bool {
+    /// Whether the lossless numbers may beat what is there, judged from some of them: values with few digits or steps of
+    /// their own.
+    fn numbers_pay(&self, elements: Elements<'_>, to_beat: usize) -> bool {
         const SAMPLE: usize = 1 << 14;
         if self.params.effort == Effort::Fast {
             return false;
@@ -270,13 +272,9 @@ impl Auction<'_> {
         let n = elements.len().min(SAMPLE);
         let size = elements.dtype.size_bytes();
         let start = (elements.len() - n) / 2 * size;
-        let sample = &elements.bytes[start..start + n * size];
-        let specials = self.specials(sample);
-        let some = Elements::new(elements.dtype, sample);
-        let shape = [n];
-        let as_part = Part { elements: some, shape: &shape, specials: &specials, effort: Effort::Fast, ..*part };
-        let quantised = quantise(some, &specials, part.promise);
-        numbers::sample_len(some) < quantised::encode(&as_part, &quantised).len() * 5 / 4
+        let some = Elements::new(elements.dtype, &elements.bytes[start..start + n * size]);
+        let expected = numbers::sample_len(some) as f64 * elements.len() as f64 / n as f64;
+        expected < to_beat as f64 * 1.1
     }
 }
 

@@ -25,6 +25,14 @@ pub(crate) struct Lattice<'a> {
     pub classes: &'a [u8],
 }
 
+impl Lattice<'_> {
+    /// Extents of the last two axes, 1 for those that are not there.
+    fn row_and_column(&self) -> (usize, usize) {
+        let from_last = |k: usize| self.extents.iter().rev().nth(k).map_or(1, |&e| e.max(1));
+        (from_last(0), from_last(1))
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Range coder: 64-bit range, 32-bit renormalisation, 16-bit probabilities.
 
@@ -39,6 +47,23 @@ struct Bit {
 const FAST_RATE: u32 = 4;
 const SLOW_RATE: u32 = 8;
 
+/// Observations that are counted.
+const MAX_SEEN: u16 = 64;
+
+/// Rates of both averages by the observations so far. The first few count for more: 1/2, 1/3, ... would be ideal, powers
+/// of two come close.
+const RATES: [(u32, u32); 128] = {
+    let mut rates = [(FAST_RATE, SLOW_RATE); 128];
+    let mut seen = 0;
+    while seen <= MAX_SEEN as usize {
+        let start = if seen < 2 { 2 } else { 2 + seen.ilog2() };
+        rates[seen] =
+            (if start < FAST_RATE { start } else { FAST_RATE }, if start < SLOW_RATE { start } else { SLOW_RATE });
+        seen += 1;
+    }
+    rates
+};
+
 impl Bit {
     const fn new() -> Self {
         Self { fast: 1 << 15, slow: 1 << 15, seen: 0 }
@@ -52,11 +77,8 @@ impl Bit {
 
     #[inline(always)]
     fn update(&mut self, one: bool) {
-        // The first few observations count for more: rates 1/2, 1/3, ... would be ideal, powers of two come close.
-        let seen = u32::from(self.seen);
-        let start = if seen < 2 { 2 } else { 2 + (seen.ilog2()) };
-        let (fast, slow) = (start.min(FAST_RATE), start.min(SLOW_RATE));
-        self.seen += u16::from(self.seen < 64);
+        let (fast, slow) = RATES[usize::from(self.seen & 127)];
+        self.seen += u16::from(self.seen < MAX_SEEN);
         if one {
             self.fast += (65535 - self.fast) >> fast;
             self.slow += (65535 - self.slow) >> slow;
@@ -344,9 +366,24 @@ fn sign_index(v: Near) -> usize {
 
 /// Runs the model over all coded positions. The encoder reads `values`, the decoder fills them.
 fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
-    let Lattice { extents, classes } = lattice;
-    let nx = extents.last().copied().unwrap_or(1).max(1);
-    let ny = if extents.len() > 1 { extents[extents.len() - 2].max(1) } else { 1 };
+    let (nx, ny) = lattice.row_and_column();
+    let n = if lattice.classes.is_empty() { values.len() } else { lattice.classes.len() };
+    // A loop of its own for each kind of neighbourhood.
+    match (ny > 1, n > nx * ny) {
+        (false, false) => process_kind::<C, I, false, false>(coder, values, lattice),
+        (true, false) => process_kind::<C, I, true, false>(coder, values, lattice),
+        (false, true) => process_kind::<C, I, false, true>(coder, values, lattice),
+        (true, true) => process_kind::<C, I, true, true>(coder, values, lattice),
+    }
+}
+
+fn process_kind<C: BitCoder, I: Int, const ROWS: bool, const PLANES: bool>(
+    coder: &mut C,
+    values: &mut [I],
+    lattice: Lattice<'_>,
+) -> Result<()> {
+    let classes = lattice.classes;
+    let (nx, ny) = lattice.row_and_column();
     let plane = nx * ny;
     let n = if classes.is_empty() { values.len() } else { classes.len() };
     // Two planes of neighbours with a margin of two on each side of a row and one row above, all zero at first: a
@@ -354,7 +391,6 @@ fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattic
     let stride = nx + 4;
     let mut previous: Vec<Near> = vec![0; stride * (ny + 2)];
     let mut current: Vec<Near> = vec![0; stride * (ny + 2)];
-    let (has_rows, has_planes) = (ny > 1, n > plane);
     let mut model = Model::new();
     let mut next = 0;
     for plane_start in (0..n).step_by(plane.max(1)) {
@@ -375,27 +411,26 @@ fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattic
                 }
                 let at = row + x;
                 let (w, ww) = (current[at - 1], current[at - 2]);
-                let (north, nw, ne) =
-                    (current[at - stride], current[at - stride - 1], current[at - stride + 1]);
+                let (north, nw, ne) = (current[at - stride], current[at - stride - 1], current[at - stride + 1]);
                 let (before, east, south) = (previous[at], previous[at + 1], previous[at + stride]);
                 let (m, m2) = (w.unsigned_abs(), ww.unsigned_abs());
                 let mut energy = 3 * m + m2;
                 let mut weight_log2 = 2;
                 let (a, b, c);
-                if has_rows {
+                if ROWS {
                     energy += 2 * north.unsigned_abs() + nw.unsigned_abs() + ne.unsigned_abs();
                     weight_log2 = 3;
                 }
-                if has_planes {
+                if PLANES {
                     energy += 2 * before.unsigned_abs() + east.unsigned_abs() + south.unsigned_abs();
-                    energy = if has_rows { energy - (energy >> 2) - (energy >> 4) } else { energy };
+                    energy = if ROWS { energy - (energy >> 2) - (energy >> 4) } else { energy };
                     weight_log2 = 3;
                 }
-                if has_rows && has_planes {
+                if ROWS && PLANES {
                     (a, b, c) = (w, north, before);
-                } else if has_rows {
+                } else if ROWS {
                     (a, b, c) = (w, north, ne);
-                } else if has_planes {
+                } else if PLANES {
                     (a, b, c) = (w, before, east);
                 } else {
                     (a, b, c) = (w, ww, if x > 2 { current[at - 3] } else { 0 });
@@ -477,9 +512,12 @@ mod tests {
     #[test]
     fn all_ranks_masks_and_extremes() {
         let mut seed = 42;
-        for (extents, n) in [(vec![5000], 5000), (vec![50, 100], 5000), (vec![4, 25, 50], 5000), (vec![2, 2, 25, 50], 5000)] {
+        for (extents, n) in
+            [(vec![5000], 5000), (vec![50, 100], 5000), (vec![4, 25, 50], 5000), (vec![2, 2, 25, 50], 5000)]
+        {
             for spread in [1u64, 3, 100, 1 << 20, u64::MAX >> 1] {
-                let values: Vec<i64> = (0..n).map(|_| (noise(&mut seed) % spread) as i64 - (spread / 2) as i64).collect();
+                let values: Vec<i64> =
+                    (0..n).map(|_| (noise(&mut seed) % spread) as i64 - (spread / 2) as i64).collect();
                 round_trip(&values, &extents, &[]);
                 let classes: Vec<u8> = (0..n).map(|_| u8::from(noise(&mut seed) % 3 == 0)).collect();
                 let coded: Vec<i64> = values.iter().zip(&classes).filter(|(_, c)| **c == 0).map(|(v, _)| *v).collect();

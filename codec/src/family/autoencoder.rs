@@ -228,9 +228,7 @@ impl Latents {
             1 => {
                 let n = n_tiles.checked_mul(n_components).ok_or_else(|| Error::corrupt("too many latents"))?;
                 let all = stream::decode(input.block("the latents")?, n, &[])?;
-                (0..n_components)
-                    .map(|c| Ints::I64((0..n_tiles).map(|i| all.get(c * n_tiles + i)).collect()))
-                    .collect()
+                (0..n_components).map(|c| Ints::I64((0..n_tiles).map(|i| all.get(c * n_tiles + i)).collect())).collect()
             }
             layout => return Err(Error::corrupt(format!("latent layout {layout} is unknown"))),
         };
@@ -323,9 +321,7 @@ impl<'a> EncoderSide<'a> {
         let (allowed, step) = match part.promise {
             Promise::Abs(abs) => (abs, 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), abs)?),
             // Errors of sqrt(ms) at the most keep the mean for certain.
-            Promise::MeanSquare(ms) => {
-                (ms.sqrt(), 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), ms.sqrt())?)
-            }
+            Promise::MeanSquare(ms) => (ms.sqrt(), 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), ms.sqrt())?),
             _ => (f64::INFINITY, 0.0),
         };
         let mean_step = match (has_means, step > 0.0) {
@@ -467,7 +463,11 @@ impl<'a> EncoderSide<'a> {
                     if inside && !self.part.specials.is_masked(i) {
                         let p = frame.offset + mean + f64::from(y[place]) * frame.scale;
                         let r = (self.values[i] - p) / frame.step;
-                        residual.push(if r.is_finite() { r.round_ties_even().clamp(-9e15, 9e15) as i64 } else { 1 << 53 });
+                        residual.push(if r.is_finite() {
+                            r.round_ties_even().clamp(-9e15, 9e15) as i64
+                        } else {
+                            1 << 53
+                        });
                     }
                 });
             }

@@ -139,8 +139,7 @@ mod tests {
             let n: usize = extents.iter().product();
             let original = values(n);
             for code in 0..81 {
-                let orders: Vec<u8> =
-                    (0..extents.len()).map(|a| (code / 3usize.pow(a as u32) % 3) as u8).collect();
+                let orders: Vec<u8> = (0..extents.len()).map(|a| (code / 3usize.pow(a as u32) % 3) as u8).collect();
                 let mut differences = original.clone();
                 forward(&mut differences, &extents, &orders);
                 let mut by_stencil = Vec::new();

@@ -162,13 +162,7 @@ pub(crate) fn decode(stream: &[u8], n: usize, classes: &[u8]) -> Result<Ints> {
     }
 }
 
-fn decode_width<I: Int>(
-    payload: &[u8],
-    n: usize,
-    extents: &[usize],
-    orders: &[u8],
-    classes: &[u8],
-) -> Result<Vec<I>> {
+fn decode_width<I: Int>(payload: &[u8], n: usize, extents: &[usize], orders: &[u8], classes: &[u8]) -> Result<Vec<I>> {
     let lattice = Lattice { extents, classes };
     if classes.is_empty() {
         let mut values = entropy::decode(payload, n, lattice)?;

@@ -59,7 +59,8 @@ fn pw_rel_integer_step(elements: Elements<'_>, specials: &Specials, rel: f64) ->
 fn integer(values: &[i64], specials: &Specials, step: u64) -> Quantised {
     let ordinary = || (0..values.len()).filter(|&i| !specials.is_masked(i)).map(|i| values[i]);
     let min = ordinary().min().unwrap_or(0);
-    let offset = if step == 1 { base_offset(min, ordinary().max().unwrap_or(0)) } else { phase(values, specials, step, min) };
+    let offset =
+        if step == 1 { base_offset(min, ordinary().max().unwrap_or(0)) } else { phase(values, specials, step, min) };
     let mut last = 0;
     let q = (0..values.len())
         .map(|i| {
@@ -188,13 +189,7 @@ fn exponent(v: f64) -> i32 {
 }
 
 /// Quantises with a step from `abs`, checking each value against `allowed` (at least `abs`).
-fn linear(
-    elements: Elements<'_>,
-    values: &[f64],
-    specials: &Specials,
-    abs: f64,
-    allowed: f64,
-) -> Option<Quantised> {
+fn linear(elements: Elements<'_>, values: &[f64], specials: &Specials, abs: f64, allowed: f64) -> Option<Quantised> {
     let dtype = elements.dtype;
     let is_ordinary = |i: usize| !specials.is_masked(i) && values[i].is_finite();
     let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);

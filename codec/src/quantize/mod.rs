@@ -67,7 +67,9 @@ impl Quantiser {
         };
         let fits = match quantiser {
             Quantiser::Bits { shift } => dtype.is_float() && shift < 64,
-            Quantiser::Linear { offset, step } => dtype.is_float() && offset.is_finite() && step.is_finite() && step > 0.0,
+            Quantiser::Linear { offset, step } => {
+                dtype.is_float() && offset.is_finite() && step.is_finite() && step > 0.0
+            }
             Quantiser::Integer { step, .. } => !dtype.is_float() && step > 0,
             Quantiser::Pattern { step } => dtype.is_float() && step > 0,
         };
