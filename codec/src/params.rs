@@ -287,7 +287,10 @@ impl Params {
         }
         let n = self.n_values()?;
         if n.checked_mul(self.dtype.size_bytes()).is_none_or(|b| isize::try_from(b).is_err()) {
-            return Err(Error::invalid(format!("shape {:?} of {} does not fit the address space", self.shape, self.dtype)));
+            return Err(Error::invalid(format!(
+                "shape {:?} of {} does not fit the address space",
+                self.shape, self.dtype
+            )));
         }
         if let Some(fill) = &self.fill
             && fill.len() != self.dtype.size_bytes()

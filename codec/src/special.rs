@@ -49,8 +49,7 @@ impl Specials {
         counts.truncate(MAX_PATTERNS);
         let patterns: Vec<u64> = counts.iter().map(|&(b, _)| b).collect();
         let class_of = |bits| patterns.iter().position(|&p| p == bits).map_or(0, |k| k as u8 + 1);
-        let classes =
-            (0..n).map(|i| elements.bits(i)).map(|b| if is_special(b) { class_of(b) } else { 0 }).collect();
+        let classes = (0..n).map(|i| elements.bits(i)).map(|b| if is_special(b) { class_of(b) } else { 0 }).collect();
         Self { patterns, classes }
     }
 

@@ -104,7 +104,8 @@ impl<'a> Reader<'a> {
     }
 
     pub fn size(&mut self, what: &str) -> Result<usize> {
-        usize::try_from(self.varint(what)?).map_err(|_| Error::corrupt(format!("{what} does not fit the address space")))
+        usize::try_from(self.varint(what)?)
+            .map_err(|_| Error::corrupt(format!("{what} does not fit the address space")))
     }
 
     pub fn block(&mut self, what: &str) -> Result<&'a [u8]> {

@@ -12,7 +12,8 @@ fn chunks() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         .collect();
     let spiky: Vec<u8> =
         (0..600u64).flat_map(|i| f64::from_bits(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes()).collect();
-    let counts: Vec<u8> = (0..900u32).flat_map(|i| (i * i % 7 + if i == 400 { 1 << 20 } else { 0 }).to_le_bytes()).collect();
+    let counts: Vec<u8> =
+        (0..900u32).flat_map(|i| (i * i % 7 + if i == 400 { 1 << 20 } else { 0 }).to_le_bytes()).collect();
     let flat = vec![9u8; 500];
     let mut out = Vec::new();
     let mut add = |name, params: Params, values: &[u8]| {

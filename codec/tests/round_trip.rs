@@ -177,7 +177,8 @@ fn special_values_come_back_bit_for_bit_under_every_bound() {
     let payload = 0x7ff8_dead_beef_0001u64;
     for bound in [Bound::Lossless, Bound::Abs(0.1), Bound::Rel(0.01), Bound::PwRel(0.01), Bound::Psnr(60.0)] {
         let mut bits: Vec<u64> = (0..4096).map(|i| (f64::from(i) * 0.01).sin().to_bits()).collect();
-        let special = [payload, f64::INFINITY.to_bits(), f64::NEG_INFINITY.to_bits(), (-0.0f64).to_bits(), (1e35f64).to_bits()];
+        let special =
+            [payload, f64::INFINITY.to_bits(), f64::NEG_INFINITY.to_bits(), (-0.0f64).to_bits(), (1e35f64).to_bits()];
         for i in (7..4096).step_by(13) {
             bits[i] = special[i % 5];
         }
@@ -205,11 +206,15 @@ fn special_values_come_back_bit_for_bit_under_every_bound() {
 
 #[test]
 fn a_field_is_a_lorenzo_chunk_and_a_table_is_columns() {
-    let field: Vec<u64> =
-        (0..100 * 120).map(|i| u64::from(((i / 120) as f32 * 0.03).sin().mul_add(5.0, (i % 120) as f32 * 0.02).to_bits())).collect();
-    let chunk =
-        encode(&Params::new(Dtype::F32, &[100, 120], Bound::Rel(1e-4)), &to_bytes(Dtype::F32, ByteOrder::Little, &field), &Registry::new())
-            .unwrap();
+    let field: Vec<u64> = (0..100 * 120)
+        .map(|i| u64::from(((i / 120) as f32 * 0.03).sin().mul_add(5.0, (i % 120) as f32 * 0.02).to_bits()))
+        .collect();
+    let chunk = encode(
+        &Params::new(Dtype::F32, &[100, 120], Bound::Rel(1e-4)),
+        &to_bytes(Dtype::F32, ByteOrder::Little, &field),
+        &Registry::new(),
+    )
+    .unwrap();
     assert_eq!(describe(&chunk).unwrap().parts[0].candidate, "lorenzo");
     assert!(chunk.len() * 8 < field.len() * 4, "{}", chunk.len());
 
@@ -260,7 +265,8 @@ fn wrong_arguments_are_named() {
 
 #[test]
 fn the_limit_of_the_caller_counts() {
-    let chunk = encode(&Params::new(Dtype::U8, &[1 << 20], Bound::Lossless), &vec![3; 1 << 20], &Registry::new()).unwrap();
+    let chunk =
+        encode(&Params::new(Dtype::U8, &[1 << 20], Bound::Lossless), &vec![3; 1 << 20], &Registry::new()).unwrap();
     assert!(chunk.len() < 64);
     let error = decode(&chunk, &Registry::new(), &Limits { max_output_bytes: (1 << 20) - 1 }).unwrap_err();
     assert_eq!(error.kind(), baler_codec::ErrorKind::LimitExceeded);
