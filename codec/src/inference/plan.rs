@@ -3,6 +3,7 @@
 use super::activation::Unary;
 use super::kernels::{self, Lanes, Linear, ROWS, SimdPath};
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// A constant operand: the same for every feature, or one for each.
 #[derive(Clone, Debug)]
@@ -88,6 +89,35 @@ pub struct Plan {
     pub output_slot: usize,
     pub input_len: usize,
     pub output_len: usize,
+    pub pool: Pool,
+}
+
+/// Scratch memory kept from one run to the next: fresh memory costs a page fault every 4 KiB.
+#[derive(Debug, Default)]
+pub struct Pool(Mutex<Vec<Scratch>>);
+
+/// Scratch above this size is given back after a run, and so is that of more threads than this.
+const MAX_KEPT_BYTES: usize = 4 << 20;
+const MAX_KEPT: usize = 16;
+
+impl Pool {
+    fn take(&self) -> Option<Scratch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, scratch: Scratch) {
+        let bytes: usize = scratch.slots.iter().map(|slot| 4 * slot.capacity()).sum();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes <= MAX_KEPT_BYTES && kept.len() < MAX_KEPT {
+            kept.push(scratch);
+        }
+    }
+}
+
+impl Clone for Pool {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// Scratch of row-wise blocks may take this much; above it rows are computed one at a time.
@@ -95,13 +125,14 @@ const MAX_ROWS_SCRATCH_BYTES: usize = 64 << 20;
 /// Weights up to here stay in the second-level cache while one block after the other goes through all layers.
 const RESIDENT_WEIGHT_BYTES: usize = 512 << 10;
 /// Above it, several blocks go through each layer together; their largest value takes about this much.
-const GROUP_BYTES: usize = 2 << 20;
+const GROUP_BYTES: usize = 768 << 10;
 const MAX_BLOCKS: usize = 8;
 
 impl Plan {
     /// Runs `rows` rows. The caller has checked the lengths.
     pub fn run(&self, path: SimdPath, rows: usize, input: &[f32], output: &mut [f32]) {
-        let mut scratch = Scratch { slots: vec![Vec::new(); self.slots.len()] };
+        let fresh = || Scratch { slots: vec![Vec::new(); self.slots.len()] };
+        let mut scratch = self.pool.take().unwrap_or_else(fresh);
         let mut row = 0;
         while row < rows {
             let left = rows - row;
@@ -112,6 +143,7 @@ impl Plan {
             self.run_blocks(path, lanes, n_blocks, &mut scratch, from, to);
             row += n;
         }
+        self.pool.give(scratch);
     }
 
     /// How to compute the next rows when `left` are to be done. Bits do not depend on it.
@@ -170,6 +202,7 @@ impl Plan {
     }
 }
 
+#[derive(Debug)]
 struct Scratch {
     slots: Vec<Vec<f32>>,
 }

@@ -126,6 +126,7 @@ impl Builder {
             output_slot: slot_of[output.id],
             input_len: input.len(),
             output_len: output.len(),
+            pool: Default::default(),
         })
     }
 
