@@ -69,7 +69,7 @@ pub enum Normalisation {
     },
     /// `offset` is the chunk's minimum, `scale` its maximum minus its minimum; both are stored in the chunk.
     Range,
-    /// `offset` is the mean of each tile as a 32-bit float, stored per tile as a further latent; `scale` as for
+    /// `offset` is the mean of each tile, stored per tile as a further latent in steps of the residual; `scale` as for
     /// `range`.
     Tile,
 }

@@ -1,0 +1,188 @@
+//! Files written once by a release, read for ever: each `<name>.chunk` in `tests/golden/<release>/` decodes to the bytes of
+//! `<name>.values`.
+//!
+//! A release that adds to the format adds a folder: `BALER_WRITE_GOLDEN=tests/golden/v0.2.0 cargo test -p baler-tests
+//! --test golden` writes the cases of [`cases`]. Files that are there are never written again.
+
+use baler_codec::{Bound, ByteOrder, Dtype, Effort, Limits, ModelChoice, Params, Registry, check, decode, describe, encode};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn releases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root)
+        .expect("tests/golden is part of the project")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
+
+fn chunks() -> Vec<(String, Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    for folder in releases() {
+        for entry in std::fs::read_dir(&folder).expect("a readable folder") {
+            let path = entry.expect("a readable folder").path();
+            if path.extension().is_some_and(|e| e == "chunk") {
+                let read = |p: &Path| std::fs::read(p).unwrap_or_else(|e| panic!("{}: {e}", p.display()));
+                found.push((path.display().to_string(), read(&path), read(&path.with_extension("values"))));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_golden_chunk_decodes_to_the_same_bytes() {
+    let chunks = chunks();
+    assert!(chunks.len() >= 50, "{} golden chunks", chunks.len());
+    for (name, chunk, values) in &chunks {
+        // No model source: what a chunk needs travels in it.
+        let back = decode(chunk, &Registry::new(), &Limits::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(back.values == *values, "{name} decodes to other bytes than when it was written");
+    }
+    println!("{} golden chunks", chunks.len());
+}
+
+#[test]
+fn golden_chunks_cover_the_format() {
+    let (mut dtypes, mut bounds, mut candidates, mut coders, mut orders) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (name, chunk, _) in chunks() {
+        let description = describe(&chunk).unwrap_or_else(|e| panic!("{name}: {e}"));
+        dtypes.insert(description.header.dtype as u8);
+        bounds.insert(description.header.bound.name());
+        orders.insert(description.header.byte_order == ByteOrder::Big);
+        for part in description.parts {
+            candidates.insert(part.candidate);
+            if let Some(coder) = part.detail.split(' ').next_back().filter(|c| !c.is_empty()) {
+                coders.insert(coder.to_owned());
+            }
+        }
+    }
+    assert_eq!(dtypes.len(), Dtype::ALL.len());
+    assert_eq!(orders.len(), 2);
+    assert_eq!(Vec::from_iter(bounds), ["abs", "latent", "lossless", "psnr", "pw_rel", "rel"]);
+    assert_eq!(Vec::from_iter(candidates), ["autoencoder", "constant", "lorenzo", "numbers", "plain", "raw"]);
+    assert_eq!(Vec::from_iter(coders), ["constant", "context", "pco", "shuffle+zstd", "zstd"]);
+}
+
+/// Parameters and input of each case.
+fn cases() -> Vec<(String, Params, Vec<u8>)> {
+    let mut cases = Vec::new();
+    let mut noise = 0x2545_f491_4f6c_dd1du64;
+    let mut random = move || {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        noise
+    };
+    // A smooth field by integer arithmetic, so that no libm decides about it.
+    let smooth = |i: usize, width: usize| {
+        let (y, x) = ((i / width) as f64 / 7.0, (i % width) as f64 / 11.0);
+        (y * y - 3.0 * x) / (1.0 + x * x) + 0.125 * y * x
+    };
+    let bytes_of = |dtype: Dtype, v: f64| -> Vec<u8> {
+        match dtype {
+            Dtype::F16 => vec![0, ((v as i64).unsigned_abs() as u8 & 0x3f) | 0x20],
+            Dtype::F32 => (v as f32).to_le_bytes().to_vec(),
+            Dtype::F64 => v.to_le_bytes().to_vec(),
+            _ => ((v * 40.0) as i64).to_le_bytes()[..dtype.size_bytes()].to_vec(),
+        }
+    };
+    for dtype in Dtype::ALL {
+        for (order, big) in [(ByteOrder::Little, "le"), (ByteOrder::Big, "be")] {
+            for (bound, kind) in [(Bound::Lossless, "lossless"), (Bound::Abs(2.0), "abs")] {
+                let mut params = Params::new(dtype, &[12, 25], bound);
+                params.byte_order = order;
+                let values = (0..300)
+                    .flat_map(|i| {
+                        let mut element = bytes_of(dtype, smooth(i, 25));
+                        if order == ByteOrder::Big {
+                            element.reverse();
+                        }
+                        element
+                    })
+                    .collect();
+                cases.push((format!("{dtype}_{big}_{kind}"), params, values));
+            }
+        }
+    }
+    let field = |n: usize, width: usize| -> Vec<u8> {
+        (0..n).flat_map(|i| (smooth(i, width) as f32).to_le_bytes()).collect()
+    };
+    for (bound, name) in [(Bound::Rel(1e-3), "rel"), (Bound::PwRel(1e-2), "pw_rel"), (Bound::Psnr(60.0), "psnr")] {
+        cases.push((format!("field_{name}"), Params::new(Dtype::F32, &[4, 16, 20], bound), field(1280, 20)));
+    }
+    let mut special = field(600, 30);
+    for (k, i) in (0..600).step_by(7).enumerate() {
+        let bits = [0x7fc0_0001u32, 0x7f80_0000, 0xff80_0000, 0x8000_0000, (-999.0f32).to_bits(), 0xffc0_1000 + k as u32][k % 6];
+        special[4 * i..4 * i + 4].copy_from_slice(&bits.to_le_bytes());
+    }
+    let mut params = Params::new(Dtype::F32, &[20, 30], Bound::Abs(1e-2));
+    params.fill = Some((-999.0f32).to_le_bytes().to_vec());
+    cases.push(("special_values".into(), params, special));
+    let raw: Vec<u8> = (0..200).flat_map(|_| random().to_le_bytes()).collect();
+    cases.push(("raw".into(), Params::new(Dtype::F64, &[200], Bound::Lossless), raw));
+    cases.push(("constant".into(), Params::new(Dtype::F64, &[9, 9], Bound::Rel(1e-3)), 1.5f64.to_le_bytes().repeat(81)));
+    cases.push(("empty".into(), Params::new(Dtype::F32, &[3, 0], Bound::Lossless), Vec::new()));
+    cases.push(("scalar".into(), Params::new(Dtype::I16, &[], Bound::Lossless), vec![1, 2]));
+    let ramp: Vec<u8> = (0..500i32).flat_map(|i| (i * 1000).to_le_bytes()).collect();
+    cases.push(("ramp".into(), Params::new(Dtype::I32, &[500], Bound::Lossless), ramp));
+    let prices: Vec<u8> = (0..3000).flat_map(|_| ((random() % 10_000) as f64 * 0.01).to_le_bytes()).collect();
+    cases.push(("decimals".into(), Params::new(Dtype::F64, &[3000], Bound::Lossless), prices));
+    let wide: Vec<u8> = (0..4000).flat_map(|_| (random() % 1_000_003 * 7).to_le_bytes()).collect();
+    cases.push(("wide".into(), Params::new(Dtype::U64, &[4000], Bound::Abs(3.0)), wide));
+    let words: Vec<[u8; 8]> = (0..40).map(|_| (random() >> 40).to_le_bytes()).collect();
+    let phrase: Vec<u8> = (0..3000).flat_map(|i| words[(i / 50 * 7 + i % 50 * 3) % 40]).collect();
+    cases.push(("repeats".into(), Params::new(Dtype::I64, &[3000], Bound::Abs(1.0)), phrase));
+    // High bytes that repeat in long patterns, low bytes that do not.
+    let planes: Vec<u8> = (0..3000)
+        .flat_map(|i| {
+            let high = u32::from_le_bytes([words[i % 40][0], words[i % 40][1], 0, 0]);
+            (high << 9 | (random() % 512) as u32).to_le_bytes()
+        })
+        .collect();
+    cases.push(("planes".into(), Params::new(Dtype::U32, &[3000], Bound::Abs(0.5)), planes));
+    let mut table = Params::new(Dtype::F64, &[400, 3], Bound::Rel(1e-4));
+    table.per_column = true;
+    let rows: Vec<u8> =
+        (0..1200).flat_map(|i| ([1.0, 1e-6, 1e6][i % 3] * (1.0 + (random() % 997) as f64)).to_le_bytes()).collect();
+    cases.push(("table".into(), table, rows));
+    for (bound, name) in [(Bound::Rel(2e-2), "rel"), (Bound::Latent, "latent")] {
+        let mut params = Params::new(Dtype::F32, &[2, 48, 48], bound);
+        params.embed = true;
+        cases.push((format!("autoencoder_{name}"), params, field(2 * 48 * 48, 48)));
+    }
+    for (_, params, _) in &mut cases {
+        params.effort = Effort::Max;
+    }
+    cases
+}
+
+#[test]
+fn todays_writer_keeps_the_bound_on_the_golden_cases() {
+    let registry = Registry::with_sources([baler_models::builtin()]);
+    let folder = std::env::var_os("BALER_WRITE_GOLDEN").map(PathBuf::from);
+    for (name, mut params, values) in cases() {
+        if name.starts_with("autoencoder") {
+            let model = baler_models::builtin().list().into_iter().find(|b| b.manifest().name == "autoencoder-field2d");
+            params.model = ModelChoice::Bundle(model.expect("a built-in model").id());
+        }
+        let chunk = encode(&params, &values, &registry).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let back = decode(&chunk, &registry, &Limits::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let found = check(&params, &values, &back.values).unwrap();
+        assert!(found.is_kept(), "{name}: {found:?}");
+        if let Some(folder) = &folder {
+            // Relative to the workspace, as the person who runs this is.
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            let path = folder.join(format!("{name}.chunk"));
+            if !path.exists() {
+                std::fs::write(&path, &chunk).unwrap();
+                std::fs::write(path.with_extension("values"), &back.values).unwrap();
+            }
+        }
+    }
+}
