@@ -11,7 +11,7 @@ use baler_codec::{ByteOrder, Description, Dtype, describe};
 use half::f16;
 use hdf5_metno::dataset::{ChunkInfo, FillValue};
 use hdf5_metno::filters::Filter;
-use hdf5_metno::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5_metno::types::{FixedAscii, FloatSize, IntSize, TypeDescriptor};
 use hdf5_metno::{Dataset, File, Group, H5Type, Hyperslab, SliceOrIndex};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use std::ffi::{CStr, c_void};
@@ -46,6 +46,9 @@ impl Hdf5Source {
 
     fn walk(&mut self, group: &Group) -> Result<()> {
         for dataset in group.datasets().map_err(failure)? {
+            if is_bare_dimension(&dataset) {
+                continue;
+            }
             let name = dataset.name().trim_start_matches('/').to_owned();
             match describe_dataset(&name, &dataset)? {
                 Some(array) => self.arrays.push(array),
@@ -113,6 +116,12 @@ impl Hdf5Source {
             .map(|d| (d.name().rsplit('/').next().unwrap_or_default().to_owned(), d.storage_size()))
             .collect())
     }
+}
+
+/// netCDF-4 keeps a dimension that is no variable as a dataset without values of its own, and marks it so.
+fn is_bare_dimension(dataset: &Dataset) -> bool {
+    let name = dataset.attr("NAME").and_then(|a| a.read_scalar::<FixedAscii<64>>());
+    name.is_ok_and(|n| n.as_str().starts_with("This is a netCDF dimension but not a netCDF variable"))
 }
 
 /// What is known of a dataset without its values; `None` if it is not one of numbers.

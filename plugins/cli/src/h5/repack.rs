@@ -8,11 +8,14 @@ use crate::format::hdf5::{Hdf5Source, chunk_shape};
 use crate::format::{Array, Format, Promise, Source, file_bytes};
 use crate::models::{Models, extents};
 use crate::output::Output;
-use crate::report::{Report, Sizes, number};
+use crate::report::{Report, Sizes, bytes, number};
 use crate::verify::verify;
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+
+/// Chunks below this are worth a word: headers and statistics are paid for each.
+const SMALL_CHUNK_BYTES: u64 = 32 << 10;
 
 /// Compresses the datasets of an HDF5 file, keeping everything else in it
 #[derive(Args, Debug)]
@@ -133,6 +136,18 @@ impl RepackArgs {
         let mut text = format!("{}: {} at {bound}", self.output.display(), sizes.text());
         for (array, tally) in results {
             text += &format!("\n  {}: {}", array.name, tally.text());
+        }
+        for (array, tally) in results {
+            let chunk_bytes = array.value_bytes() / tally.n_chunks.max(1);
+            if tally.n_chunks > 1 && chunk_bytes < SMALL_CHUNK_BYTES {
+                let better: Vec<String> = chunk_shape(array).iter().map(usize::to_string).collect();
+                text += &format!(
+                    "\nhint: the chunks of {} hold {} each; --chunk {} would give the encoder more to find",
+                    array.name,
+                    bytes(chunk_bytes),
+                    better.join("x")
+                );
+            }
         }
         if !checks.is_empty() {
             text += &format!("\nthe bound is kept: largest error {worst:.6} of it");
