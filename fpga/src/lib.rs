@@ -1,1 +1,13 @@
-//! Fixed-point hardware path: ONNX encoders to fixed-point programs, emulated bit for bit.
+//! Fixed-point hardware path of Baler encoders.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`fixed`] | `ap_fixed` arithmetic on integers: formats, casts, exact sums and products |
+//!
+//! **Architecture invariant:** nothing here computes a result in floating point. A value on the hardware path is an
+//! integer with a [`fixed::Format`]; floating point is met only where numbers enter ([`fixed::Fixed::from_f64`]) and
+//! where people read them ([`fixed::Fixed::to_f64`]).
+
+#![forbid(unsafe_code)]
+
+pub mod fixed;
