@@ -4,9 +4,15 @@
 //! A release that adds to the format adds a folder: `BALER_WRITE_GOLDEN=tests/golden/v0.2.0 cargo test -p baler-tests
 //! --test golden` writes the cases of [`cases`]. Files that are there are never written again.
 
-use baler_codec::{Bound, ByteOrder, Dtype, Effort, Limits, ModelChoice, Params, Registry, check, decode, describe, encode};
+use baler_codec::bundle::MemorySource;
+use baler_codec::{
+    Bound, BundleSource, ByteOrder, Dtype, Effort, Limits, ModelChoice, Params, Registry, check, decode, describe,
+    encode,
+};
+use baler_tests::walsh;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn releases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
@@ -109,15 +115,16 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
             }
         }
     }
-    let field = |n: usize, width: usize| -> Vec<u8> {
-        (0..n).flat_map(|i| (smooth(i, width) as f32).to_le_bytes()).collect()
-    };
+    let field =
+        |n: usize, width: usize| -> Vec<u8> { (0..n).flat_map(|i| (smooth(i, width) as f32).to_le_bytes()).collect() };
     for (bound, name) in [(Bound::Rel(1e-3), "rel"), (Bound::PwRel(1e-2), "pw_rel"), (Bound::Psnr(60.0), "psnr")] {
         cases.push((format!("field_{name}"), Params::new(Dtype::F32, &[4, 16, 20], bound), field(1280, 20)));
     }
     let mut special = field(600, 30);
     for (k, i) in (0..600).step_by(7).enumerate() {
-        let bits = [0x7fc0_0001u32, 0x7f80_0000, 0xff80_0000, 0x8000_0000, (-999.0f32).to_bits(), 0xffc0_1000 + k as u32][k % 6];
+        let bits =
+            [0x7fc0_0001u32, 0x7f80_0000, 0xff80_0000, 0x8000_0000, (-999.0f32).to_bits(), 0xffc0_1000 + k as u32]
+                [k % 6];
         special[4 * i..4 * i + 4].copy_from_slice(&bits.to_le_bytes());
     }
     let mut params = Params::new(Dtype::F32, &[20, 30], Bound::Abs(1e-2));
@@ -125,18 +132,26 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
     cases.push(("special_values".into(), params, special));
     let raw: Vec<u8> = (0..200).flat_map(|_| random().to_le_bytes()).collect();
     cases.push(("raw".into(), Params::new(Dtype::F64, &[200], Bound::Lossless), raw));
-    cases.push(("constant".into(), Params::new(Dtype::F64, &[9, 9], Bound::Rel(1e-3)), 1.5f64.to_le_bytes().repeat(81)));
+    cases.push((
+        "constant".into(),
+        Params::new(Dtype::F64, &[9, 9], Bound::Rel(1e-3)),
+        1.5f64.to_le_bytes().repeat(81),
+    ));
     cases.push(("empty".into(), Params::new(Dtype::F32, &[3, 0], Bound::Lossless), Vec::new()));
     cases.push(("scalar".into(), Params::new(Dtype::I16, &[], Bound::Lossless), vec![1, 2]));
-    let ramp: Vec<u8> = (0..500i32).flat_map(|i| (i * 1000).to_le_bytes()).collect();
+    let ramp: Vec<u8> = (1..=500i32).flat_map(|i| (i * 1000).to_le_bytes()).collect();
     cases.push(("ramp".into(), Params::new(Dtype::I32, &[500], Bound::Lossless), ramp));
     let prices: Vec<u8> = (0..3000).flat_map(|_| ((random() % 10_000) as f64 * 0.01).to_le_bytes()).collect();
     cases.push(("decimals".into(), Params::new(Dtype::F64, &[3000], Bound::Lossless), prices));
     let wide: Vec<u8> = (0..4000).flat_map(|_| (random() % 1_000_003 * 7).to_le_bytes()).collect();
     cases.push(("wide".into(), Params::new(Dtype::U64, &[4000], Bound::Abs(3.0)), wide));
     let words: Vec<[u8; 8]> = (0..40).map(|_| (random() >> 40).to_le_bytes()).collect();
-    let phrase: Vec<u8> = (0..3000).flat_map(|i| words[(i / 50 * 7 + i % 50 * 3) % 40]).collect();
-    cases.push(("repeats".into(), Params::new(Dtype::I64, &[3000], Bound::Abs(1.0)), phrase));
+    // Phrases that come back with noise below the bound: repeats once quantised, none before.
+    let phrase: Vec<f32> = (0..600).map(|_| (random() % 200) as f32).collect();
+    let repeats: Vec<u8> = (0..6000)
+        .flat_map(|i| (phrase[(i / 150 * 97 + i % 150) % 600] + (random() % 100) as f32 * 1e-3).to_le_bytes())
+        .collect();
+    cases.push(("repeats".into(), Params::new(Dtype::F32, &[6000], Bound::Abs(0.4)), repeats));
     // High bytes that repeat in long patterns, low bytes that do not.
     let planes: Vec<u8> = (0..3000)
         .flat_map(|i| {
@@ -151,9 +166,10 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
         (0..1200).flat_map(|i| ([1.0, 1e-6, 1e6][i % 3] * (1.0 + (random() % 997) as f64)).to_le_bytes()).collect();
     cases.push(("table".into(), table, rows));
     for (bound, name) in [(Bound::Rel(2e-2), "rel"), (Bound::Latent, "latent")] {
-        let mut params = Params::new(Dtype::F32, &[2, 48, 48], bound);
+        let mut params = Params::new(Dtype::F32, &[60, walsh::TILE, walsh::TILE], bound);
         params.embed = true;
-        cases.push((format!("autoencoder_{name}"), params, field(2 * 48 * 48, 48)));
+        let values = walsh::tiles(60).iter().flat_map(|v| v.to_le_bytes()).collect();
+        cases.push((format!("autoencoder_{name}"), params, values));
     }
     for (_, params, _) in &mut cases {
         params.effort = Effort::Max;
@@ -163,12 +179,13 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
 
 #[test]
 fn todays_writer_keeps_the_bound_on_the_golden_cases() {
-    let registry = Registry::with_sources([baler_models::builtin()]);
+    let bundle = Arc::new(walsh::bundle("walsh-golden"));
+    let id = bundle.id();
+    let registry = Registry::with_sources([Arc::new(MemorySource::new(vec![bundle])) as Arc<dyn BundleSource>]);
     let folder = std::env::var_os("BALER_WRITE_GOLDEN").map(PathBuf::from);
     for (name, mut params, values) in cases() {
         if name.starts_with("autoencoder") {
-            let model = baler_models::builtin().list().into_iter().find(|b| b.manifest().name == "autoencoder-field2d");
-            params.model = ModelChoice::Bundle(model.expect("a built-in model").id());
+            params.model = ModelChoice::Bundle(id);
         }
         let chunk = encode(&params, &values, &registry).unwrap_or_else(|e| panic!("{name}: {e}"));
         let back = decode(&chunk, &registry, &Limits::default()).unwrap_or_else(|e| panic!("{name}: {e}"));

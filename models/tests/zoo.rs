@@ -1,6 +1,6 @@
 //! The zoo: built-in bundles, folders of bundles, installing.
 
-use baler_codec::bundle::{Bundle, BundleSource, Contents};
+use baler_codec::bundle::{Bundle, Contents};
 use baler_codec::inference::SimdPath;
 use baler_models::onnx::{self, Layer, Weights};
 use baler_models::zoo::{self, BUNDLES};

@@ -1,7 +1,5 @@
 //! The two widths in which residuals travel.
 
-use crate::wire::{unzigzag64, zigzag64};
-
 /// A signed integer of 32 or 64 bits with wrapping arithmetic.
 pub(crate) trait Int: pco::data_types::Number + Copy + Eq + Ord + Default + Send + Sync + 'static {
     /// Bytes of one value: names the width on the wire.
@@ -11,9 +9,6 @@ pub(crate) trait Int: pco::data_types::Number + Copy + Eq + Ord + Default + Send
     fn wrapping_scale(self, factor: i64) -> Self;
     fn to_i64(self) -> i64;
     fn from_i64(v: i64) -> Option<Self>;
-    /// 0, -1, 1, -2, ... to 0, 1, 2, 3, ...
-    fn zigzag(self) -> u64;
-    fn unzigzag(v: u64) -> Option<Self>;
 }
 
 impl Int for i32 {
@@ -43,17 +38,6 @@ impl Int for i32 {
     fn from_i64(v: i64) -> Option<Self> {
         i32::try_from(v).ok()
     }
-
-    #[inline]
-    fn zigzag(self) -> u64 {
-        u64::from(((self << 1) ^ (self >> 31)) as u32)
-    }
-
-    #[inline]
-    fn unzigzag(v: u64) -> Option<Self> {
-        let v = u32::try_from(v).ok()?;
-        Some((v >> 1) as i32 ^ -((v & 1) as i32))
-    }
 }
 
 impl Int for i64 {
@@ -82,15 +66,5 @@ impl Int for i64 {
     #[inline]
     fn from_i64(v: i64) -> Option<Self> {
         Some(v)
-    }
-
-    #[inline]
-    fn zigzag(self) -> u64 {
-        zigzag64(self)
-    }
-
-    #[inline]
-    fn unzigzag(v: u64) -> Option<Self> {
-        Some(unzigzag64(v))
     }
 }

@@ -1,4 +1,4 @@
-//! zstd over the fewest whole bytes that hold every value, zigzagged, as they are or as byte planes.
+//! zstd over the fewest whole bytes that hold every value less the smallest, as they are or as byte planes.
 //!
 //! Where values repeat in runs or rows (sentinels of tables, masked areas, flat video), a match finder sees what a
 //! memoryless coder cannot.
@@ -8,26 +8,29 @@ use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::wire::{Reader, Writer};
 
-/// Bytes that hold every value: 1, 2, 4 or 8.
-fn width<I: Int>(values: &[I]) -> usize {
-    match values.iter().map(|v| v.zigzag()).max().unwrap_or(0) {
+/// The smallest value, and the bytes that hold every distance from it: 1, 2, 4 or 8.
+fn base_and_width<I: Int>(values: &[I]) -> (i64, usize) {
+    let base = values.iter().min().map_or(0, |v| v.to_i64());
+    let width = match values.iter().max().map_or(0, |v| v.to_i64().wrapping_sub(base) as u64) {
         0..=0xff => 1,
         0x100..=0xffff => 2,
         0x1_0000..=0xffff_ffff => 4,
         _ => 8,
-    }
+    };
+    (base, width)
 }
 
 /// Bytes at the quickest level, to judge whether the others are worth their time.
 pub(super) fn quick_len<I: Int>(values: &[I]) -> usize {
-    bytes::zstd_compress(&serialise(values, width(values), false), 1).map_or(usize::MAX, |z| z.len())
+    let (base, width) = base_and_width(values);
+    bytes::zstd_compress(&serialise(values, base, width, false), 1).map_or(usize::MAX, |z| z.len())
 }
 
-fn serialise<I: Int>(values: &[I], width: usize, planes: bool) -> Vec<u8> {
+fn serialise<I: Int>(values: &[I], base: i64, width: usize, planes: bool) -> Vec<u8> {
     let n = values.len();
     let mut out = vec![0; n * width];
     for (i, v) in values.iter().enumerate() {
-        let word = v.zigzag().to_le_bytes();
+        let word = v.to_i64().wrapping_sub(base).to_le_bytes();
         for b in 0..width {
             out[if planes { b * n + i } else { i * width + b }] = word[b];
         }
@@ -36,12 +39,12 @@ fn serialise<I: Int>(values: &[I], width: usize, planes: bool) -> Vec<u8> {
 }
 
 pub(super) fn encode<I: Int>(values: &[I], planes: bool, effort: Effort) -> Vec<u8> {
-    let width = width(values);
+    let (base, width) = base_and_width(values);
     if planes && width == 1 {
         // The same bytes as without planes: let that one win.
         return vec![0; values.len() + 64];
     }
-    let data = serialise(values, width, planes);
+    let data = serialise(values, base, width, planes);
     let level = match effort {
         Effort::Fast => 3,
         Effort::Default if data.len() > 1 << 20 => 12,
@@ -49,6 +52,7 @@ pub(super) fn encode<I: Int>(values: &[I], planes: bool, effort: Effort) -> Vec<
     };
     let mut out = Writer::default();
     out.u8(width as u8);
+    out.varint_signed(base);
     out.raw(&bytes::pack(&data, level));
     out.bytes
 }
@@ -59,6 +63,7 @@ pub(super) fn decode<I: Int>(payload: &[u8], n: usize, planes: bool) -> Result<V
     if !matches!(width, 1 | 2 | 4 | 8) {
         return Err(Error::corrupt(format!("values of {width} bytes: expected 1, 2, 4 or 8")));
     }
+    let base = input.varint_signed("the smallest value")?;
     let len = n.checked_mul(width).ok_or_else(|| Error::corrupt("the values do not fit the address space"))?;
     let data = bytes::unpack(input.rest(), len)?;
     if data.len() != len {
@@ -70,7 +75,8 @@ pub(super) fn decode<I: Int>(payload: &[u8], n: usize, planes: bool) -> Result<V
             for b in 0..width {
                 word[b] = data[if planes { b * n + i } else { i * width + b }];
             }
-            I::unzigzag(u64::from_le_bytes(word)).ok_or_else(|| Error::corrupt("a value does not fit its width"))
+            I::from_i64(base.wrapping_add(i64::from_le_bytes(word)))
+                .ok_or_else(|| Error::corrupt("a value does not fit its width"))
         })
         .collect()
 }

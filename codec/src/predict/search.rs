@@ -109,7 +109,7 @@ fn interior<I: Int>(sample: &[I], block: &[usize], most: &[u8]) -> Vec<I> {
 pub(crate) fn bits_per_value<I: Int>(values: &[I]) -> f64 {
     /// Magnitudes below 16 stand for themselves, then two classes to each power of two; each with either sign.
     const N_CLASSES: usize = 2 * (16 + 2 * 64);
-    if values.is_empty() {
+    if values.iter().all(|v| *v == values[0]) {
         return 0.0;
     }
     let mut counts = [0u32; N_CLASSES];

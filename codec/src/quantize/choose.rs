@@ -205,7 +205,7 @@ fn linear(elements: Elements<'_>, values: &[f64], specials: &Specials, abs: f64,
     if !step.is_finite() || (max / step - min / step) > MAX_Q {
         return None;
     }
-    let offset = linear_offset(values, &is_ordinary, min, max, step);
+    let offset = linear_offset(values, is_ordinary, min, max, step);
     let quantiser = Quantiser::Linear { offset, step };
     let inverse = 1.0 / step;
     let mut exceptions = Vec::new();

@@ -15,8 +15,8 @@ pub enum Overflow {
     Sat,
     /// `AP_SAT_ZERO`: zero.
     SatZero,
-    /// `AP_SAT_SYM`: the nearest value of the range without the lowest one of a signed format, `-2^(W-1)`. A value that
-    /// *is* the lowest one did not overflow in hardware's sense and yet becomes `-(2^(W-1) - 1)`.
+    /// `AP_SAT_SYM`: the nearest value of the range without `-2^(W-1)`, the lowest of a signed format: that one too
+    /// becomes `-(2^(W-1) - 1)`.
     SatSym,
     /// `AP_WRAP_SM`: sign-magnitude wrapping. The sign becomes the lowest of the bits that are cut off; where that
     /// changes it, the other bits are inverted. A falling ramp stays a falling ramp across the edge of the range.

@@ -47,10 +47,10 @@ fn cfd_animation() -> Recipe {
     options.latents = 35;
     options.separable = Some([22, 22]);
     options.model_cost = 1.0;
-    options.weight_coarseness = 1.0;
-    options.epochs = 6000;
+    options.weight_coarseness = 0.6;
+    options.epochs = 3000;
     options.batch = 60;
-    options.learning_rate = 3e-3;
+    options.learning_rate = 1e-5;
     options.validation = 0.0;
     options.test = 0.0;
     Recipe { data: Data::File("CFD_animation.npz"), options }
@@ -59,16 +59,16 @@ fn cfd_animation() -> Recipe {
 /// For any smooth field with two fast axes.
 fn field2d() -> Recipe {
     let mut options = Options::new("autoencoder-field2d");
-    options.description = "Smooth two-dimensional fields in tiles of 16 x 16. Trained on random fields with power-law \
+    options.description = "Smooth two-dimensional fields in tiles of 8 x 8. Trained on random fields with power-law \
                            spectra and on simulated flows."
         .into();
     options.license = "Apache-2.0".into();
-    options.tile = vec![16, 16];
+    options.tile = vec![8, 8];
     options.normalisation = Some(Normalisation::Range);
-    options.latents = 64;
-    options.epochs = 30;
+    options.latents = 16;
+    options.epochs = 15;
     options.batch = 256;
-    options.learning_rate = 2e-3;
+    options.learning_rate = 3e-4;
     options.validation = 0.05;
     options.test = 0.05;
     Recipe { data: Data::Simulated(field2d_data), options }

@@ -93,11 +93,20 @@ impl Rounding {
         self.coarseness * 2.0 * self.bound / (rms.max(1e-12) * (inputs as f32).sqrt())
     }
 
+    /// The same for the bases: they are few and every value passes through them, so their rounding shall not be what is
+    /// seen.
+    fn of_bases(self) -> Self {
+        Self { bits: self.fine_bits, coarseness: self.coarseness * FINER_BASES, ..self }
+    }
+
     /// As `finest`, of a bias.
     fn finest_bias(self) -> f32 {
-        self.coarseness * self.bound / 2.0
+        self.coarseness * FINER_BASES * self.bound
     }
 }
+
+/// How much finer the bases are kept than the core.
+const FINER_BASES: f32 = 0.25;
 
 fn largest(bits: u8) -> f32 {
     if bits == 8 { 127.0 } else { 32767.0 }
@@ -171,9 +180,9 @@ impl Model {
     ) -> Tensor<2> {
         let of_input = root_mean_square(value.clone());
         let mut weight = basis.value();
-        if let Some(r) = rounding {
+        if let Some(r) = rounding.map(Rounding::of_bases) {
             let floor = finest(of_input.clone(), r, basis.shape()[0]);
-            weight = round(weight, floor, r.fine_bits, bits);
+            weight = round(weight, floor, r.bits, bits);
         }
         rms.push(of_input);
         value.matmul(weight)
@@ -497,8 +506,9 @@ fn decoder_layers(
     if let ([columns, rows], [height, width]) = (&model.bases[..], tile) {
         let along = |basis: &Matrix, rms: &[f32]| {
             let [inputs, outputs] = basis.shape();
+            let rounding = rounding.of_bases();
             let floor = |j: usize| rounding.finest(rms[j], inputs);
-            let weight = store(&basis.to_host(), [inputs, outputs], rounding.fine_bits, &floor);
+            let weight = store(&basis.to_host(), [inputs, outputs], rounding.bits, &floor);
             let conv =
                 Conv2d { inputs, outputs, kernel: [1, 1], stride: [1, 1], padding: [0, 0], output_padding: [0, 0] };
             Layer::Conv { conv, weight, bias: None }
