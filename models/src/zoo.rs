@@ -25,7 +25,7 @@ macro_rules! packed {
 }
 
 /// The built-in bundles, one line each: name of the folder under `models/bundles`, packed file.
-pub const BUNDLES: &[(&str, &[u8])] = &[];
+pub const BUNDLES: &[(&str, &[u8])] = &[packed!("autoencoder-cfd-animation"), packed!("autoencoder-field2d")];
 
 /// The bundles built into the library. Each is parsed when first asked for, once per process.
 pub fn builtin() -> Arc<dyn BundleSource> {
