@@ -1,4 +1,4 @@
-//! Writes ONNX files with every layer and weight type, with an input and the engine's own output beside each, for
+//! Writes ONNX files with every layer and weight type, and those of the built-in bundles, with an input and the engine's own output beside each, for
 //! `tests/check_onnx.py`: `cargo run -p baler-models --example write_onnx -- FOLDER`.
 
 use baler_codec::inference::Network;
@@ -45,12 +45,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         ];
         write(folder, &format!("conv_{bits}"), &[3, 8, 7], &[8 * 2 * 14], &layers)?;
     }
+    for bundle in baler_models::builtin().list() {
+        let name = &bundle.manifest().name;
+        write_file(folder, &format!("{name}_decoder"), bundle.decoder_onnx())?;
+        write_file(folder, &format!("{name}_encoder"), bundle.encoder_onnx().unwrap_or_default())?;
+    }
     Ok(())
 }
 
 fn write(folder: &Path, name: &str, input: &[usize], output: &[usize], layers: &[Layer]) -> Result<(), Box<dyn Error>> {
-    let bytes = onnx::write(name, input, output, layers)?;
-    let network = Network::from_onnx(&bytes)?;
+    write_file(folder, name, &onnx::write(name, input, output, layers)?)
+}
+
+fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let network = Network::from_onnx(bytes)?;
     let rows = 4;
     let mut random = Random::new(7);
     let x: Vec<f32> = (0..rows * network.input_len()).map(|_| random.normal()).collect();

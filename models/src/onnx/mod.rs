@@ -125,33 +125,33 @@ pub struct Conv2d {
 /// One layer of a chain.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
-    /// `y = W x + b`: `Gemm`, with `W` of shape [outputs, inputs].
+    /// `y = W x + b`: `Gemm`, with `W` of shape `[outputs, inputs]`.
     Dense {
         /// Input length.
         inputs: usize,
         /// Output length.
         outputs: usize,
-        /// Shape [outputs, inputs].
+        /// Shape `[outputs, inputs]`.
         weight: Weights,
-        /// Shape [outputs]. `None` for no bias.
+        /// Shape `[outputs]`. `None` for no bias.
         bias: Option<Weights>,
     },
-    /// `Conv`, weight of shape [outputs, inputs, kernel...].
+    /// `Conv`, weight of shape `[outputs, inputs, kernel...]`.
     Conv {
         /// Geometry.
         conv: Conv2d,
         /// The kernel.
         weight: Weights,
-        /// Shape [outputs]. `None` for no bias.
+        /// Shape `[outputs]`. `None` for no bias.
         bias: Option<Weights>,
     },
-    /// `ConvTranspose`, weight of shape [inputs, outputs, kernel...].
+    /// `ConvTranspose`, weight of shape `[inputs, outputs, kernel...]`.
     ConvTranspose {
         /// Geometry.
         conv: Conv2d,
         /// The kernel.
         weight: Weights,
-        /// Shape [outputs]. `None` for no bias.
+        /// Shape `[outputs]`. `None` for no bias.
         bias: Option<Weights>,
     },
     /// An activation function, value by value.

@@ -92,7 +92,7 @@ pub fn cylinder(setup: &Cylinder) -> Result<Vec<f32>> {
     }
     let mut lattice = Lattice::new(setup);
     let period = (5.0 * lattice.diameter / INFLOW) as usize;
-    // Four times through the channel and some periods: by then the street fills the frame.
+    // Twice through the channel and some periods: by then the street fills the frame.
     let warm_up = setup.warm_up.unwrap_or((2.0 * setup.nx as f32 / INFLOW) as usize + 6 * period);
     for _ in 0..warm_up {
         lattice.step();
@@ -172,9 +172,9 @@ impl Lattice {
             }
             let mut out = self.next.each_mut().map(|plane| &mut plane[y * nx..][..nx]);
             collide(&pulled, &mut out, self.rate_even);
-            for i in 0..9 {
-                out[i][0] = equilibrium(i, 1.0, INFLOW, 0.0);
-                out[i][nx - 1] = out[i][nx - 2];
+            for (i, row) in out.iter_mut().enumerate() {
+                row[0] = equilibrium(i, 1.0, INFLOW, 0.0);
+                row[nx - 1] = row[nx - 2];
             }
         }
         for &cell in &self.solid {

@@ -347,7 +347,7 @@ fn build(tiles: &Tiles, options: &Options, bound: f32, random: &mut Random, devi
     for row in data.chunks_exact(d) {
         mean.iter_mut().zip(row).for_each(|(m, v)| *m += v / n as f32);
     }
-    // A step of `kept` bounds in a direction of unit length: fine enough not to be seen in the residual.
+    // One step of a latent moves the tile by this much along its direction: a little more than the residual's own step.
     let unit = 2.0 * bound * 1.4;
     let mut bases = Vec::new();
     let mut core = data.clone();
@@ -392,7 +392,7 @@ fn build(tiles: &Tiles, options: &Options, bound: f32, random: &mut Random, devi
         }
         Dense { weight: Matrix::new(weight, shape, device), bias }
     };
-    let (encoder, decoder);
+    let (encoder, mut decoder);
     if linear {
         let directions = principal(&core, &core_mean, k, random);
         let down: Vec<f32> = transposed(&directions, k, len).iter().map(|v| v / unit).collect();
@@ -409,9 +409,7 @@ fn build(tiles: &Tiles, options: &Options, bound: f32, random: &mut Random, devi
         encoder = random_layers(d, &options.encoder_hidden, k, 8.0, vec![0.0; k], random, &dense);
         decoder = random_layers(k, &options.decoder_hidden, len, 0.1, core_mean, random, &dense);
         // Its first layer takes what the encoder's last one gives.
-        let mut decoder_scaled = decoder;
-        decoder_scaled[0].weight.scale /= 8.0;
-        return Ok(Model { encoder, decoder: decoder_scaled, bases });
+        decoder[0].weight.scale /= 8.0;
     }
     Ok(Model { encoder, decoder, bases })
 }
@@ -523,7 +521,7 @@ fn decoder_layers(
     layers
 }
 
-fn encoder_layers(model: &Model, options: &Options) -> Vec<Layer> {
+fn encoder_layers(model: &Model, options: &Options) -> Result<Vec<Layer>> {
     let mut layers = Vec::new();
     // The encoder runs only where data are written: 16 bits halve its size and cost nothing that could be measured.
     let bits = if options.weight_bits == 32 { 32 } else { 16 };
@@ -532,14 +530,14 @@ fn encoder_layers(model: &Model, options: &Options) -> Vec<Layer> {
             layers.push(Layer::Activation(options.activation));
         }
         let [inputs, outputs] = layer.weight.shape();
-        let weight = match store(&layer.weight.to_host(), [inputs, outputs], 32, &|_| 0.0) {
-            Weights::F32(floats) => Weights::quantise(&floats, &[outputs, inputs], Some(0), bits),
-            stored => Ok(stored),
-        };
+        let host = layer.weight.to_host();
+        let turned: Vec<f32> =
+            (0..outputs).flat_map(|o| (0..inputs).map(move |i| i * outputs + o)).map(|at| host[at]).collect();
+        let weight = Weights::quantise(&turned, &[outputs, inputs], Some(0), bits)?;
         let bias = Some(Weights::F32(layer.bias.to_host()));
-        layers.push(Layer::Dense { inputs, outputs, weight: weight.unwrap_or(Weights::F32(Vec::new())), bias });
+        layers.push(Layer::Dense { inputs, outputs, weight, bias });
     }
-    layers
+    Ok(layers)
 }
 
 /// Writes, packs and measures.
@@ -573,7 +571,7 @@ fn finish(
     let decoder = decoder_layers(model, options, &tiles.tile, rounding, &rms);
     let output_shape: &[usize] = if model.bases.is_empty() { &[d] } else { &tiles.tile };
     let decoder = onnx::write("decoder", &[k], output_shape, &decoder)?;
-    let encoder = onnx::write("encoder", &[d], &[k], &encoder_layers(model, options))?;
+    let encoder = onnx::write("encoder", &[d], &[k], &encoder_layers(model, options)?)?;
 
     let set = if tiles.test.is_empty() { (&tiles.training, "training") } else { (&tiles.test, "test") };
     let measured = measure::measure(&encoder, &decoder, set.0, d, k, options.rel_bound, tiles.range)?;
