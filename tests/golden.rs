@@ -70,7 +70,10 @@ fn golden_chunks_cover_the_format() {
     assert_eq!(dtypes.len(), Dtype::ALL.len());
     assert_eq!(orders.len(), 2);
     assert_eq!(Vec::from_iter(bounds), ["abs", "latent", "lossless", "psnr", "pw_rel", "rel"]);
-    assert_eq!(Vec::from_iter(candidates), ["autoencoder", "constant", "lorenzo", "numbers", "plain", "raw"]);
+    assert_eq!(
+        Vec::from_iter(candidates),
+        ["autoencoder", "constant", "interpolated", "lorenzo", "numbers", "plain", "raw"]
+    );
     assert_eq!(Vec::from_iter(coders), ["constant", "context", "pco", "shuffle+zstd", "zstd"]);
 }
 
@@ -120,6 +123,11 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
     for (bound, name) in [(Bound::Rel(1e-3), "rel"), (Bound::PwRel(1e-2), "pw_rel"), (Bound::Psnr(60.0), "psnr")] {
         cases.push((format!("field_{name}"), Params::new(Dtype::F32, &[4, 16, 20], bound), field(1280, 20)));
     }
+    // Smooth at a loose bound: interpolation.
+    let bowl =
+        |i: usize| ((i / 60) as f64 - 31.0).powi(2) * 0.3 + ((i % 60) as f64 - 17.0).powi(2) * ((i / 60) as f64 * 0.01);
+    let bowl = (0..70 * 60).flat_map(|i| (bowl(i) as f32).to_le_bytes()).collect();
+    cases.push(("bowl".into(), Params::new(Dtype::F32, &[70, 60], Bound::Rel(1e-2)), bowl));
     let mut special = field(600, 30);
     for (k, i) in (0..600).step_by(7).enumerate() {
         let bits =

@@ -7,11 +7,13 @@
 //! | 2 | [`quantised`] | quantised integers, plain or after n-d Lorenzo prediction |
 //! | 3 | [`numbers`] | the numbers through pcodec, lossless |
 //! | 4 | [`crate::family::autoencoder`] | a bundle's latents and the residual |
+//! | 5 | [`interpolated`] | the residual of multi-level interpolation |
 //!
 //! The ids reach disk: never reuse or reorder them.
 
 pub(crate) mod constant;
 mod exceptions;
+pub(crate) mod interpolated;
 pub(crate) mod numbers;
 pub(crate) mod quantised;
 pub(crate) mod raw;
@@ -28,6 +30,7 @@ pub(crate) const CONSTANT: u8 = 1;
 pub(crate) const QUANTISED: u8 = 2;
 pub(crate) const NUMBERS: u8 = 3;
 pub(crate) const AUTOENCODER: u8 = 4;
+pub(crate) const INTERPOLATED: u8 = 5;
 
 /// One part of a chunk as every candidate sees it: a whole chunk, or one column of a table.
 pub(crate) struct Part<'a> {

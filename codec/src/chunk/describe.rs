@@ -24,7 +24,7 @@ pub struct Description {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartDescription {
-    /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `autoencoder`.
+    /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `interpolated`, `autoencoder`.
     pub candidate: &'static str,
     /// Bytes of the part.
     pub len_bytes: usize,
@@ -48,6 +48,7 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
             candidate::RAW => ("raw", String::new()),
             candidate::CONSTANT => ("constant", String::new()),
             candidate::NUMBERS => ("numbers", "pco".to_owned()),
+            candidate::INTERPOLATED => ("interpolated", String::new()),
             candidate::AUTOENCODER => ("autoencoder", String::new()),
             candidate::QUANTISED => {
                 let summary = candidate::quantised::summarise(payload, header.dtype, n_values)?;

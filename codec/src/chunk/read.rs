@@ -3,7 +3,7 @@
 use super::header::Header;
 use super::{CHECKSUM_BYTES, checksum};
 use crate::bundle::Bundle;
-use crate::candidate::{self, Target, constant, numbers, quantised, raw};
+use crate::candidate::{self, Target, constant, interpolated, numbers, quantised, raw};
 use crate::element::swap_order;
 use crate::error::{Error, ErrorKind, Result};
 use crate::family;
@@ -132,6 +132,7 @@ fn decode_part(
         candidate::CONSTANT => constant::decode(payload, target),
         candidate::QUANTISED => quantised::decode(payload, target),
         candidate::NUMBERS => numbers::decode(payload, target),
+        candidate::INTERPOLATED => interpolated::decode(payload, target),
         _ => {
             let family = family::by_method(method)
                 .ok_or_else(|| Error::corrupt(format!("method {method} is unknown to this build")))?;

@@ -8,7 +8,7 @@ use super::header::Header;
 use super::read::{Limits, decode};
 use crate::bound::{Promise, check};
 use crate::bundle::{Bundle, Contents};
-use crate::candidate::{self, Part, constant, numbers, quantised, raw};
+use crate::candidate::{self, Part, constant, interpolated, numbers, quantised, raw};
 use crate::element::{Elements, swap_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::family;
@@ -222,6 +222,11 @@ impl Auction<'_> {
             && let Some(numbers) = numbers::encode(&part)
         {
             best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
+        }
+        if params.effort != Effort::Fast
+            && let Some(interpolated) = interpolated::encode(&part, best.bytes.len())
+        {
+            best.keep_smaller(with_method(candidate::INTERPOLATED, interpolated), None);
         }
         if models_allowed {
             for bundle in &self.models {

@@ -101,7 +101,7 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     }
     // The high levels gain on the quick one where there are repeats; how much shows only when they are run, which a few
     // values afford.
-    let margin = if values.len() <= 1 << 16 { best } else { best / 4 };
+    let margin = if values.len() <= 1 << 16 { best } else { best / 20 };
     if repeats <= best + margin {
         coders.extend([NARROW, SHUFFLED]);
     }

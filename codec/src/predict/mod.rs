@@ -1,5 +1,6 @@
-//! Arrays of integers to bits: differences along axes, then entropy coding.
+//! Predictors: differences of integers along axes, interpolation of values; and the integers that are left, to bits.
 
+pub(crate) mod interpolate;
 pub(crate) mod lorenzo;
 pub(crate) mod search;
 pub(crate) mod stream;

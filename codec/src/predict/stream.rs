@@ -56,6 +56,16 @@ pub(crate) fn encode(values: &Ints, shape: &[usize], classes: &[u8], effort: Eff
     }
 }
 
+/// The same without differences, for integers that are residuals already.
+pub(crate) fn encode_plain(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
+    let extents = lorenzo::working_extents(shape);
+    let orders = vec![0; extents.len()];
+    match values {
+        Ints::I32(v) => encode_orders(v, &extents, &orders, classes, effort),
+        Ints::I64(v) => encode_orders(v, &extents, &orders, classes, effort),
+    }
+}
+
 fn encode_width<I: Int>(values: &[I], shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
     let extents = lorenzo::working_extents(shape);
     orders_to_try(values, &extents, effort)
