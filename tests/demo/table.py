@@ -94,11 +94,14 @@ def worst_over_bound(original, decoded, kind, value, columns):
     return float(np.max(np.where(error == 0, 0, error / np.where(allowed == 0, 5e-324, allowed))))
 
 
+def peers_at(peers, key, bound):
+    """Every peer's entry for a set and bound."""
+    return peers.get(key, {}).get("peers", {}).get(bound.replace("lossless", "lossless 0"), {})
+
+
 def best_peers(peers, key, bound):
     """(best of all, best that quantises): ratio and name."""
-    found = peers.get(key, {}).get("peers", {})
-    wanted = bound.replace("lossless", "lossless 0")
-    entries = next((e for b, e in found.items() if b == wanted), {})
+    entries = peers_at(peers, key, bound)
     kept = [(e["ratio"], n) for n, e in entries.items() if e.get("ratio") and e.get("bound_kept", True)]
     quantised = [(r, n) for r, n in kept if n.startswith("q-") or (bound == "lossless" and n == "pcodec")]
     return max(kept, default=None), max(quantised, default=None)
@@ -108,6 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=Path, default=Path("target/release"))
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("BALER_DATA", "../shared/data")))
+    parser.add_argument("--peers", action="store_true", help="print every peer's ratio below each line")
     parser.add_argument("sets", nargs="*", metavar="SET")
     options = parser.parse_args()
     peers_path = Path(os.environ.get("BALER_PEERS", options.data.parent / "peers" / "baseline.json"))
@@ -115,7 +119,7 @@ def main():
     environment = {**os.environ, "HDF5_PLUGIN_PATH": str(options.bin.resolve())}
     baler = options.bin / "baler"
     good = True
-    print(f"{'set':<26}{'bound':<12}{'bytes':>10}{'ratio':>9}{'with':>8}{'error/':>9}  {'won':<22}{'best quantise-based':<32}best of all")
+    print(f"{'set':<26}{'bound':<12}{'bytes':>10}{'ratio':>9}{'with':>8}{'error/':>9}  {'won':<15}{'best quantise-based':<35}best of all")
     print(f"{'':<47}{'':>10}{'decoder':>9}{'bound':>8}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -152,8 +156,12 @@ def main():
                 beside = [f"{ratio / r:.3f} of {n} {r:.2f}" if r else "-" for r, n in (quantised or (0, ""), best or (0, ""))]
                 print(
                     f"{name:<26}{bound:<12}{size:>10}{ratio:>9.2f}{original.nbytes / (size + decoder):>8.2f}"
-                    f"{over:>9.6f}  {won:<22}{beside[0]:<32}{beside[1]}{notes}"
+                    f"{over:>9.6f}  {won:<15}{beside[0]:<35}{beside[1]}{notes}"
                 )
+                if options.peers:
+                    entries = peers_at(peers, key, bound).items()
+                    ratios = sorted(((e.get("ratio") or 0, n, e.get("bound_kept", True)) for n, e in entries), reverse=True)
+                    print("    " + ", ".join(f"{n} {r:.2f}{'' if kept else ' (breaks it)'}" for r, n, kept in ratios if r))
     print("every bound kept; h5py, the C program and h5dump read the same bytes" if good else "FAIL")
     return 0 if good else 1
 

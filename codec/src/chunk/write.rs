@@ -231,9 +231,16 @@ impl Auction<'_> {
         if models_allowed {
             for bundle in &self.models {
                 let Some(family) = family::of(bundle) else { continue };
-                match family.encode(bundle, &part, best.bytes.len()) {
+                // A decoder that has to travel in the chunk is paid for by the values it predicts.
+                let carried = |bundle: &Bundle| if params.embed { bundle.decoder_bytes() } else { 0 };
+                let cost_of_best = best.bytes.len() + best.model.as_deref().map_or(0, carried);
+                let Some(to_beat) = cost_of_best.checked_sub(carried(bundle)) else { continue };
+                match family.encode(bundle, &part, to_beat) {
                     Ok(Some(payload)) => {
-                        best.keep_smaller(with_method(family.method(), payload), Some(bundle.clone()));
+                        let bytes = with_method(family.method(), payload);
+                        if bytes.len() < to_beat {
+                            best = Winner { bytes, model: Some(bundle.clone()) };
+                        }
                     }
                     Ok(None) => {}
                     // A model that nobody asked for by name may fail (its encoder can need a runtime that is not
