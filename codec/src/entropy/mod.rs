@@ -90,7 +90,6 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     let lattice = Lattice { extents: &extents, classes: &[] };
     let fast = Hints { effort: Effort::Fast, lattice, ..hints };
     let (context, pco) = (context::encode(some, lattice).len(), pcodec::encode(some, fast).len());
-    let repeats = narrow::quick_len(some);
     let best = context.min(pco);
     let mut coders = Vec::new();
     if context <= pco + pco / 8 {
@@ -99,10 +98,9 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     if pco <= context + context / 32 {
         coders.push(PCO);
     }
-    // The high levels gain on the quick one where there are repeats; how much shows only when they are run, which a few
-    // values afford.
-    let margin = if values.len() <= 1 << 16 { best } else { best / 20 };
-    if repeats <= best + margin {
+    // zstd's highest level takes longer than all else together, so lower ones say whether it is worth it: each gains on
+    // the one before where there are repeats.
+    if narrow::quick_len(some, 1) <= best + best / 2 && narrow::quick_len(some, 7) <= best + best / 8 {
         coders.extend([NARROW, SHUFFLED]);
     }
     coders

@@ -20,10 +20,10 @@ fn base_and_width<I: Int>(values: &[I]) -> (i64, usize) {
     (base, width)
 }
 
-/// Bytes at the quickest level, to judge whether the others are worth their time.
-pub(super) fn quick_len<I: Int>(values: &[I]) -> usize {
+/// Bytes at a quick level, to judge whether a slow one is worth its time.
+pub(super) fn quick_len<I: Int>(values: &[I], level: i32) -> usize {
     let (base, width) = base_and_width(values);
-    bytes::zstd_compress(&serialise(values, base, width, false), 1).map_or(usize::MAX, |z| z.len())
+    bytes::zstd_compress(&serialise(values, base, width, false), level).map_or(usize::MAX, |z| z.len())
 }
 
 fn serialise<I: Int>(values: &[I], base: i64, width: usize, planes: bool) -> Vec<u8> {
