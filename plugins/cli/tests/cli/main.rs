@@ -6,3 +6,5 @@ mod hdf5;
 mod models;
 mod round_trip;
 mod support;
+#[cfg(feature = "train")]
+mod train;
