@@ -80,7 +80,11 @@ mod tests {
                 thread::sleep(Duration::from_micros(n * 7919 % 500));
                 Ok(n * n)
             };
-            map_in_order(threads, next, work, |n| Ok(out.push(n))).unwrap();
+            map_in_order(threads, next, work, |n| {
+                out.push(n);
+                Ok(())
+            })
+            .unwrap();
             assert_eq!(out, (1..=40).map(|n| n * n).collect::<Vec<_>>());
         }
     }
