@@ -69,7 +69,6 @@ fn data_that_cannot_be_trained_on_are_named() {
 
 /// A built-in model, made again. Half a minute of two processors, and only where training rounds as it did there.
 #[test]
-#[ignore = "trains for a minute"]
 fn recipes_make_the_built_in_models() {
     let p = Place::new();
     let report = p.json(0, "train --recipe autoencoder-field2d -o x.bundle");
