@@ -326,11 +326,19 @@ fn wrong_lengths_are_refused() {
     }
 }
 
-/// Runs one ignored test of this file in a process of its own with another environment.
-fn in_own_process(test: &str, variable: &str, value: &std::ffi::OsStr) {
+/// Names the test that this process was started for.
+const CHILD: &str = "BALER_TEST_CHILD";
+
+/// Runs `body`, which is that of the test of this name, in a process of its own with another environment: the test starts
+/// itself again, and there comes here to run the body.
+fn in_own_process(test: &str, variable: &str, value: &std::ffi::OsStr, body: impl FnOnce()) {
+    if std::env::var_os(CHILD).is_some_and(|name| name == test) {
+        return body();
+    }
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--ignored", "--nocapture"])
+        .args(["--exact", test, "--nocapture"])
         .env(variable, value)
+        .env(CHILD, test)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -346,11 +354,10 @@ fn foreign() -> Vec<u8> {
 
 #[test]
 fn a_missing_onnxruntime_is_explained() {
-    in_own_process("runtime_is_missing", "ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so".as_ref());
+    let nowhere = "/nowhere/libonnxruntime.so".as_ref();
+    in_own_process("a_missing_onnxruntime_is_explained", "ORT_DYLIB_PATH", nowhere, runtime_is_missing);
 }
 
-#[test]
-#[ignore = "run by a_missing_onnxruntime_is_explained"]
 fn runtime_is_missing() {
     for _ in 0..2 {
         let e = encoder_from_onnx(&foreign()).err().unwrap();
@@ -366,13 +373,13 @@ fn runtime_is_missing() {
 #[test]
 fn foreign_encoders_run_by_onnxruntime() {
     match std::env::var_os("BALER_TEST_ORT").filter(|path| !path.is_empty()) {
-        Some(path) => in_own_process("runtime_is_there", "ORT_DYLIB_PATH", &path),
+        Some(path) => {
+            in_own_process("foreign_encoders_run_by_onnxruntime", "ORT_DYLIB_PATH", &path, runtime_is_there);
+        }
         None => eprintln!("skipped: BALER_TEST_ORT names no libonnxruntime.so"),
     }
 }
 
-#[test]
-#[ignore = "run by foreign_encoders_run_by_onnxruntime"]
 fn runtime_is_there() {
     let encoder = encoder_from_onnx(&foreign()).unwrap();
     assert_eq!((encoder.engine(), encoder.input_len(), encoder.output_len()), ("onnxruntime", 6, 4));
@@ -387,20 +394,16 @@ fn runtime_is_there() {
 
 #[test]
 fn a_path_can_be_forced() {
-    in_own_process("path_is_scalar", "BALER_SIMD", "scalar".as_ref());
-    in_own_process("path_is_wrong", "BALER_SIMD", "mmx".as_ref());
+    in_own_process("a_path_can_be_forced", "BALER_SIMD", "scalar".as_ref(), || {
+        assert_eq!(SimdPath::best(), SimdPath::Scalar);
+        assert!(!baler_codec::inference::has_fma());
+    });
 }
 
 #[test]
-#[ignore = "run by a_path_can_be_forced"]
-fn path_is_scalar() {
-    assert_eq!(SimdPath::best(), SimdPath::Scalar);
-    assert!(!baler_codec::inference::has_fma());
-}
-
-#[test]
-#[ignore = "run by a_path_can_be_forced"]
-fn path_is_wrong() {
-    assert!(SimdPath::from_env().unwrap_err().message().contains("mmx"));
-    assert_eq!(SimdPath::best(), SimdPath::available()[0]);
+fn a_wrong_path_is_named_and_left_alone() {
+    in_own_process("a_wrong_path_is_named_and_left_alone", "BALER_SIMD", "mmx".as_ref(), || {
+        assert!(SimdPath::from_env().unwrap_err().message().contains("mmx"));
+        assert_eq!(SimdPath::best(), SimdPath::available()[0]);
+    });
 }
