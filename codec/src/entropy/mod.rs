@@ -14,6 +14,7 @@ pub(crate) mod context;
 pub(crate) mod int;
 mod narrow;
 pub(crate) mod pcodec;
+pub(crate) mod range;
 
 pub(crate) use int::Int;
 
