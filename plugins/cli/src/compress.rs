@@ -4,9 +4,9 @@ use crate::args::{EncodeArgs, FileArgs, ThreadArgs, fill_value};
 use crate::failure::{Failure, InFile, Result};
 use crate::format::{Array, Format, Source, file_bytes, for_each_block, open};
 use crate::models::Models;
+use crate::outcome::{Outcome, Sizes, bytes, count, number};
 use crate::output::{Output, refuse_overwrite};
 use crate::progress::Progress;
-use crate::report::{Report, Sizes, bytes, count, number};
 use baler_codec::standalone::{
     ArrayHeader, DEFAULT_CHUNK_BYTES, EncodeOptions, Span, Writer, encode_array, resolve_bound, rows_per_chunk,
 };
@@ -60,7 +60,7 @@ enum Embed {
 }
 
 impl CompressArgs {
-    pub fn run(&self, quiet: bool) -> Result<Report> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         refuse_overwrite(&self.output, self.files.force)?;
         let input = Format::of_file(&self.input)?;
         match (input, Format::of_name(&self.output)?) {
@@ -117,7 +117,7 @@ impl CompressArgs {
         Ok(arrays)
     }
 
-    fn to_baler(&self, quiet: bool) -> Result<Report> {
+    fn to_baler(&self, quiet: bool) -> Result<Outcome> {
         let bound = self.encode.bound.bound()?;
         let (models, model) = Models::choose(&self.encode.model)?;
         need_model(bound, model)?;
@@ -198,7 +198,7 @@ impl CompressArgs {
     }
 
     #[cfg(feature = "hdf5")]
-    fn to_hdf5(&self, quiet: bool) -> Result<Report> {
+    fn to_hdf5(&self, quiet: bool) -> Result<Outcome> {
         use crate::format::Sink;
         use crate::format::baler::{Event, visit};
         use crate::format::hdf5::{Hdf5Sink, Layout};
@@ -343,7 +343,7 @@ impl Tally {
     }
 }
 
-fn summary(args: &CompressArgs, bound: Bound, sizes: Sizes, results: &[(Array, Tally)]) -> Report {
+fn summary(args: &CompressArgs, bound: Bound, sizes: Sizes, results: &[(Array, Tally)]) -> Outcome {
     let mut text = format!("{}: {} at {bound}", args.output.display(), sizes.text());
     for (array, tally) in results {
         text += &format!("\n  {}: {}", array.shown_name(), tally.text());
@@ -355,7 +355,7 @@ fn summary(args: &CompressArgs, bound: Bound, sizes: Sizes, results: &[(Array, T
         "arrays": results.iter().map(|(array, tally)| tally.report(array)).collect::<Vec<_>>(),
     });
     sizes.put(&mut json);
-    Report::new(text, json)
+    Outcome::new(text, json)
 }
 
 /// A bound for JSON.

@@ -5,9 +5,9 @@ use crate::failure::{Failure, Result};
 use crate::format::baler::{Event, visit};
 use crate::format::{Array, Format, Sink, file_bytes, npy, npz};
 use crate::models::Models;
+use crate::outcome::{Outcome, bytes, count};
 use crate::output::refuse_overwrite;
 use crate::progress::Progress;
-use crate::report::{Report, bytes, count};
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct DecompressArgs {
 }
 
 impl DecompressArgs {
-    pub fn run(&self, quiet: bool) -> Result<Report> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         refuse_overwrite(&self.output, self.files.force)?;
         match (Format::of_file(&self.input)?, Format::of_name(&self.output)?) {
             #[cfg(feature = "hdf5")]
@@ -64,7 +64,7 @@ pub struct ConvertArgs {
 }
 
 impl ConvertArgs {
-    pub fn run(&self, quiet: bool) -> Result<Report> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         refuse_overwrite(&self.output, self.files.force)?;
         copy(&self.input, &self.output, &self.files, 1, "converting", quiet)
     }
@@ -78,7 +78,7 @@ fn copy(
     threads: usize,
     what: &'static str,
     quiet: bool,
-) -> Result<Report> {
+) -> Result<Outcome> {
     let mut sink = create(output, files.force)?;
     let mut progress = Progress::new(what, 0, quiet);
     let (mut arrays, mut wanted) = (Vec::<Array>::new(), false);
@@ -120,7 +120,7 @@ fn copy(
         "value_bytes": total,
         "output_bytes": file_bytes(output)?,
     });
-    Ok(Report::new(text, json))
+    Ok(Outcome::new(text, json))
 }
 
 /// A plain file of the format its name says.

@@ -6,8 +6,8 @@ use crate::failure::Result;
 use crate::format::baler::{Event, visit};
 use crate::format::{Array, Format, file_bytes};
 use crate::models::Models;
+use crate::outcome::{Outcome, Sizes, bytes};
 use crate::progress::Progress;
-use crate::report::{Report, Sizes, bytes};
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ struct Entry {
 }
 
 impl InfoArgs {
-    pub fn run(&self, quiet: bool) -> Result<Report> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         let format = Format::of_file(&self.file)?;
         let total_bytes = file_bytes(&self.file)?;
         let mut entries: Vec<Entry> = Vec::new();
@@ -102,7 +102,7 @@ impl InfoArgs {
             "members": blobs.iter().map(|(name, n)| json!({ "name": name, "bytes": n })).collect::<Vec<_>>(),
         });
         sizes.put(&mut json);
-        Ok(Report::new(text, json))
+        Ok(Outcome::new(text, json))
     }
 }
 

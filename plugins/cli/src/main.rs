@@ -13,9 +13,9 @@ mod format;
 mod h5;
 mod info;
 mod models;
+mod outcome;
 mod output;
 mod progress;
-mod report;
 mod simulate;
 mod train;
 mod verify;
@@ -81,9 +81,9 @@ fn main() -> ExitCode {
         Command::Train(args) => args.run(quiet),
     };
     let (line, code) = match result {
-        Ok(report) => {
-            let line = if cli.json { report.json.to_string() } else { report.text };
-            (line, if report.bound_broken { Code::BoundBroken as u8 } else { 0 })
+        Ok(outcome) => {
+            let line = if cli.json { outcome.json.to_string() } else { outcome.text };
+            (line, if outcome.bound_broken { Code::BoundBroken as u8 } else { 0 })
         }
         Err(failure) => {
             let code = failure.code as u8;

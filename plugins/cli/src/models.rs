@@ -1,7 +1,7 @@
 //! Models: where they are found, and `baler models`.
 
 use crate::failure::{Code, Failure, Result};
-use crate::report::{self, Report, bytes, number};
+use crate::outcome::{self, Outcome, bytes, number};
 use baler_codec::bundle::{Bundle, BundleId, Contents, MemorySource};
 use baler_codec::standalone::FileModels;
 use baler_codec::{ErrorKind, ModelChoice, Registry};
@@ -189,7 +189,7 @@ struct ImportArgs {
 }
 
 impl ModelsArgs {
-    pub fn run(&self) -> Result<Report> {
+    pub fn run(&self) -> Result<Outcome> {
         match &self.command {
             ModelsCommand::List => list(),
             ModelsCommand::Show { model } => show(model),
@@ -199,7 +199,7 @@ impl ModelsArgs {
     }
 }
 
-fn list() -> Result<Report> {
+fn list() -> Result<Outcome> {
     let models = Models::standard();
     let all = models.registry.list();
     let mut rows = vec![["NAME", "ID", "TILE", "LATENTS", "DECODER", "DESCRIPTION"].map(String::from).to_vec()];
@@ -214,11 +214,11 @@ fn list() -> Result<Report> {
             m.description.clone(),
         ]);
     }
-    let text = if all.is_empty() { "no models found".to_owned() } else { report::table(&rows) };
-    Ok(Report::new(text, json!({ "models": all.iter().map(|b| summary(b)).collect::<Vec<_>>() })))
+    let text = if all.is_empty() { "no models found".to_owned() } else { outcome::table(&rows) };
+    Ok(Outcome::new(text, json!({ "models": all.iter().map(|b| summary(b)).collect::<Vec<_>>() })))
 }
 
-fn show(model: &str) -> Result<Report> {
+fn show(model: &str) -> Result<Outcome> {
     let path = Path::new(model);
     let bundle = if path.is_file() { Arc::new(read_bundle(path)?) } else { Models::standard().named(model)? };
     let mut text = format!(
@@ -235,19 +235,19 @@ fn show(model: &str) -> Result<Report> {
     let mut json = summary(&bundle);
     json["manifest"] = bundle.manifest_toml().into();
     json["card"] = bundle.card().into();
-    Ok(Report::new(text, json))
+    Ok(Outcome::new(text, json))
 }
 
-fn add(file: &Path) -> Result<Report> {
+fn add(file: &Path) -> Result<Outcome> {
     let bundle = read_bundle(file)?;
     let path = baler_models::install(&bundle).map_err(|e| Failure::runtime(e.to_string()))?;
     let text = format!("installed {} ({}) as {}", bundle.manifest().name, bundle.id(), path.display());
     let mut json = summary(&bundle);
     json["path"] = path.display().to_string().into();
-    Ok(Report::new(text, json))
+    Ok(Outcome::new(text, json))
 }
 
-fn import(args: &ImportArgs) -> Result<Report> {
+fn import(args: &ImportArgs) -> Result<Outcome> {
     use baler_codec::bundle::Normalisation;
     crate::output::refuse_overwrite(&args.output, args.force)?;
     let read =
@@ -283,7 +283,7 @@ fn import(args: &ImportArgs) -> Result<Report> {
     let mut json = summary(&imported.bundle);
     json["path"] = args.output.display().to_string().into();
     json["notes"] = imported.notes.into();
-    Ok(Report::new(text, json))
+    Ok(Outcome::new(text, json))
 }
 
 /// `1x50x50` as extents.

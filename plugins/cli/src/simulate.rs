@@ -2,8 +2,8 @@
 
 use crate::failure::{Failure, Result};
 use crate::format::{Array, Format, Sink, npy, npz};
+use crate::outcome::{Outcome, bytes};
 use crate::output::refuse_overwrite;
-use crate::report::{Report, bytes};
 use baler_codec::{ByteOrder, Dtype};
 use baler_models::simulate::{Cylinder, Quantity, cylinder};
 use clap::{Args, Subcommand, ValueEnum};
@@ -77,7 +77,7 @@ impl From<Shown> for Quantity {
 }
 
 impl SimulateArgs {
-    pub fn run(&self) -> Result<Report> {
+    pub fn run(&self) -> Result<Outcome> {
         let Flow::Cylinder(args) = &self.flow;
         refuse_overwrite(&args.output, args.force)?;
         let setup = Cylinder {
@@ -120,6 +120,6 @@ impl SimulateArgs {
             "dtype": array.dtype.name(),
             "value_bytes": array.value_bytes(),
         });
-        Ok(Report::new(text, json))
+        Ok(Outcome::new(text, json))
     }
 }

@@ -1,7 +1,7 @@
 //! `baler train`: a model of one's own. Without the cargo feature `train` the command is there and says how to get it.
 
 use crate::failure::{Failure, Result};
-use crate::report::Report;
+use crate::outcome::Outcome;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -70,7 +70,7 @@ pub struct TrainArgs {
 
 #[cfg(not(feature = "train"))]
 impl TrainArgs {
-    pub fn run(&self, _quiet: bool) -> Result<Report> {
+    pub fn run(&self, _quiet: bool) -> Result<Outcome> {
         Err(Failure::runtime(
             "this baler was built without training, which needs a machine-learning framework; build it with \
              `cargo build --release -p baler-cli --features train`",
@@ -84,9 +84,9 @@ mod training {
     use crate::args::FileArgs;
     use crate::failure::InFile;
     use crate::format::{Array, for_each_block, open};
+    use crate::outcome::{bytes, number};
     use crate::output::{Output, refuse_overwrite};
     use crate::progress::Progress;
-    use crate::report::{bytes, number};
     use baler_codec::bundle::Contents;
     use baler_codec::{ByteOrder, Dtype};
     use baler_models::train::recipes::{self, Data, Recipe};
@@ -101,7 +101,7 @@ mod training {
     const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
     impl TrainArgs {
-        pub fn run(&self, quiet: bool) -> Result<Report> {
+        pub fn run(&self, quiet: bool) -> Result<Outcome> {
             refuse_overwrite(&self.output, self.force)?;
             let recipe = self.recipe()?;
             let (data, shape) = self.values(recipe.as_ref())?;
@@ -169,7 +169,7 @@ mod training {
                 "max_error": number(report.max_error),
                 "at_bounds": at_bounds.collect::<Vec<_>>(),
             });
-            Ok(Report::new(text, json))
+            Ok(Outcome::new(text, json))
         }
 
         fn recipe(&self) -> Result<Option<Recipe>> {

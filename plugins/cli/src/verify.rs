@@ -7,8 +7,8 @@ use crate::failure::{Failure, InFile, Result};
 use crate::format::baler::{Event, visit};
 use crate::format::{Array, Promise, for_each_block, open};
 use crate::models::Models;
+use crate::outcome::{Outcome, number};
 use crate::progress::Progress;
-use crate::report::{Report, number};
 use baler_codec::Bound;
 use clap::Args;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub fn run(&self, quiet: bool) -> Result<Report> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         let asked = match self.bound.optional()? {
             Some(bound) => Some(Promise { bound, per_column: self.columns }),
             None if self.columns => return Err(Failure::usage("--columns goes with a bound, as --rel 1e-3 --columns")),
@@ -247,7 +247,7 @@ impl Beside {
 }
 
 /// What people and programs are told.
-pub fn report(original: &Path, compressed: &Path, checks: &[ArrayCheck]) -> Report {
+pub fn report(original: &Path, compressed: &Path, checks: &[ArrayCheck]) -> Outcome {
     let is_kept = checks.iter().all(|c| c.verdict.n_broken == 0);
     let mut text = String::new();
     for check in checks {
@@ -285,7 +285,7 @@ pub fn report(original: &Path, compressed: &Path, checks: &[ArrayCheck]) -> Repo
         "kept": is_kept,
         "arrays": checks.iter().map(ArrayCheck::json).collect::<Vec<_>>(),
     });
-    Report { text, json, bound_broken: !is_kept }
+    Outcome { text, json, bound_broken: !is_kept }
 }
 
 impl ArrayCheck {

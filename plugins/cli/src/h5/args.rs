@@ -4,7 +4,7 @@ use super::request;
 use crate::args::EncodeArgs;
 use crate::compress::bound_json;
 use crate::failure::Result;
-use crate::report::Report;
+use crate::outcome::Outcome;
 use clap::Args;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ pub struct ArgsArgs {
 }
 
 impl ArgsArgs {
-    pub fn run(&self) -> Result<Report> {
+    pub fn run(&self) -> Result<Outcome> {
         let bound = self.encode.bound.bound()?;
         let request = request(&self.encode, bound)?;
         // Mandatory: with the plugin missing, h5repack then fails instead of writing an unfiltered file.
@@ -32,6 +32,6 @@ impl ArgsArgs {
             "cd_values": request.to_words()?,
             "bound": bound_json(bound, self.encode.columns),
         });
-        Ok(Report::new(ud, json))
+        Ok(Outcome::new(ud, json))
     }
 }

@@ -8,7 +8,7 @@ mod tool;
 use crate::args::EncodeArgs;
 use crate::failure::{Failure, Result};
 use crate::models::Models;
-use crate::report::Report;
+use crate::outcome::Outcome;
 use baler_codec::{Bound, ModelChoice};
 use baler_hdf5::cd_values::Request;
 use clap::{Args, Subcommand};
@@ -32,7 +32,7 @@ enum H5Command {
 }
 
 impl H5Args {
-    pub fn run(&self, quiet: bool) -> Result<Report> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         match &self.command {
             H5Command::Args(args) => args.run(),
             H5Command::Repack(args) => args.run(quiet),

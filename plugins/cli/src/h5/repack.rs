@@ -7,8 +7,8 @@ use crate::failure::{Failure, InFile, Result};
 use crate::format::hdf5::{Hdf5Source, chunk_shape};
 use crate::format::{Array, Format, Promise, Source, file_bytes};
 use crate::models::{Models, extents};
+use crate::outcome::{Outcome, Sizes, bytes, number};
 use crate::output::Output;
-use crate::report::{Report, Sizes, bytes, number};
 use crate::verify::verify;
 use clap::Args;
 use serde_json::json;
@@ -55,7 +55,7 @@ impl RepackArgs {
         }
     }
 
-    pub fn run(&self, quiet: bool) -> Result<Report> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         if Format::of_file(&self.input)? != Format::Hdf5 {
             return Err(Failure::usage(format!(
                 "{} is no HDF5 file: `baler compress` takes .npy and .npz",
@@ -123,7 +123,7 @@ impl RepackArgs {
         results: &[(Array, Tally)],
         model_bytes: u64,
         checks: &[crate::verify::ArrayCheck],
-    ) -> Result<Report> {
+    ) -> Result<Outcome> {
         let embedded: u64 = results.iter().map(|(_, t)| t.embedded_bytes).sum();
         // Chunks and models only: what else is in the file is no matter of ours.
         let sizes = Sizes {
@@ -162,7 +162,7 @@ impl RepackArgs {
             "arrays": results.iter().map(|(a, t)| t.report(a)).collect::<Vec<_>>(),
         });
         sizes.put(&mut json);
-        Ok(Report::new(text, json))
+        Ok(Outcome::new(text, json))
     }
 }
 

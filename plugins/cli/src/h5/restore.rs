@@ -5,8 +5,8 @@ use crate::args::FileArgs;
 use crate::failure::{Failure, Result};
 use crate::format::hdf5::{Hdf5Source, remove_models};
 use crate::format::{Source, file_bytes};
+use crate::outcome::{Outcome, bytes, count};
 use crate::output::Output;
-use crate::report::{Report, bytes, count};
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl RestoreArgs {
         Self { input: input.to_owned(), output: output.to_owned(), files: files.clone() }
     }
 
-    pub fn run(&self, _quiet: bool) -> Result<Report> {
+    pub fn run(&self, _quiet: bool) -> Result<Outcome> {
         let source = Hdf5Source::open(&self.input)?;
         self.files.check_names(source.arrays())?;
         let mut names = Vec::new();
@@ -75,6 +75,6 @@ impl RestoreArgs {
             "arrays": names,
             "output_bytes": n_bytes,
         });
-        Ok(Report::new(text, json))
+        Ok(Outcome::new(text, json))
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The result of a command.
-pub struct Report {
+pub struct Outcome {
     /// For people; may hold several lines.
     pub text: String,
     /// For programs (`--json`).
@@ -12,7 +12,7 @@ pub struct Report {
     pub bound_broken: bool,
 }
 
-impl Report {
+impl Outcome {
     pub fn new(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, bound_broken: false }
     }
