@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`zoo`] | built-in bundles, folders of `*.bundle` files, the user's folder |
 //! | [`import()`] | an ONNX pair made elsewhere becomes a bundle, or an error that says what is wrong with it |
+//! | [`fingerprint`] | hashes of training rows, so that no benchmark measures a model on them |
 //! | [`onnx`] | writes the ONNX files of the bundles made here |
 //! | [`simulate`] | a small flow solver and random fields: training data that anybody can make again |
 //! | `train` | trains bundles (cargo feature `train`) |
@@ -11,6 +12,7 @@
 //! **Architecture invariant:** nothing outside the feature `train` pulls a machine-learning framework into the build:
 //! plugins that only read and write data link this crate.
 
+pub mod fingerprint;
 pub mod import;
 pub mod onnx;
 pub mod simulate;
