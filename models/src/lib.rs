@@ -7,11 +7,13 @@
 //! | [`fingerprint`] | hashes of training rows, so that no benchmark measures a model on them |
 //! | [`onnx`] | writes the ONNX files of the bundles made here |
 //! | [`simulate`] | a small flow solver and random fields: training data that anybody can make again |
+//! | [`energy`] | joules of a piece of work, from the processor's counters or an estimate that says so |
 //! | `train` | trains bundles (cargo feature `train`) |
 //!
 //! **Architecture invariant:** nothing outside the feature `train` pulls a machine-learning framework into the build:
 //! plugins that only read and write data link this crate.
 
+pub mod energy;
 pub mod fingerprint;
 pub mod import;
 pub mod onnx;
