@@ -6,6 +6,7 @@
 //! | [`import()`] | an ONNX pair made elsewhere becomes a bundle, or an error that says what is wrong with it |
 //! | [`fingerprint`] | hashes of training rows, so that no benchmark measures a model on them |
 //! | [`onnx`] | writes the ONNX files of the bundles made here |
+//! | [`quantiles`] | of training data, in the manifest: how other data are seen to drift from them |
 //! | [`simulate`] | a small flow solver and random fields: training data that anybody can make again |
 //! | [`energy`] | joules of a piece of work, from the processor's counters or an estimate that says so |
 //! | `train` | trains bundles (cargo feature `train`) |
@@ -17,6 +18,7 @@ pub mod energy;
 pub mod fingerprint;
 pub mod import;
 pub mod onnx;
+pub mod quantiles;
 pub mod simulate;
 #[cfg(feature = "train")]
 pub mod train;

@@ -112,6 +112,8 @@ fn format_name(format: Format) -> &'static str {
         Format::Npy => "npy",
         Format::Npz => "npz",
         Format::Hdf5 => "hdf5",
+        Format::Csv => "csv",
+        Format::Parquet => "parquet",
     }
 }
 

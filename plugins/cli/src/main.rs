@@ -6,6 +6,10 @@
 mod args;
 mod check;
 mod compress;
+#[cfg(feature = "train")]
+mod curves;
+#[cfg(feature = "train")]
+mod dataset;
 mod decompress;
 mod failure;
 mod format;

@@ -15,23 +15,8 @@ pub struct Progress {
 impl Progress {
     /// Nothing is drawn under `quiet`, or where nobody looks.
     pub fn new(what: &'static str, total_bytes: u64, quiet: bool) -> Self {
-        Self::with_template(
-            what,
-            total_bytes,
-            quiet,
-            "{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
-        )
-    }
-
-    /// Of steps, not of bytes.
-    #[cfg(feature = "train")]
-    pub fn of_steps(what: &'static str, total: u64, quiet: bool) -> Self {
-        Self::with_template(what, total, quiet, "{prefix} {bar:30} {pos}/{len} {eta} left")
-    }
-
-    fn with_template(what: &'static str, total: u64, quiet: bool, template: &str) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-        let style = ProgressStyle::with_template(template);
+        let bar = ProgressBar::with_draw_target(Some(total_bytes), ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what);
         Self { bar, started: Instant::now(), wanted: !quiet && std::io::stderr().is_terminal(), shown: false }

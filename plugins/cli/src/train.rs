@@ -5,19 +5,31 @@ use crate::outcome::Outcome;
 use clap::Args;
 use std::path::PathBuf;
 
+#[cfg(feature = "train")]
+mod display;
+#[cfg(feature = "train")]
+mod log;
+#[cfg(feature = "train")]
+mod measured;
+#[cfg(feature = "train")]
+mod split;
+
 /// Trains a model on data (needs a build with the feature `train`)
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     baler train CFD_animation.npz -o flow.bundle\n  \
     baler compress CFD_animation.npz flow.baler --rel 1e-2 --model flow.bundle\n  \
     baler train runs.h5 --array speed -o speed.bundle --tile 16x16 --latents 32 --epochs 50\n  \
+    baler train run1.parquet run2.parquet -o events.bundle --columns-named pt,eta,phi\n  \
+    baler train folder-of-frames/ -o frames.bundle --max-rows 10000\n  \
     baler models add speed.bundle       # from now on found by its name\n  \
     baler train --recipe autoencoder-field2d -o field2d.bundle    # a built-in model, made again\n\n\
     docs/training.md says what the settings do.")]
 pub struct TrainArgs {
-    /// .npy, .npz, .h5 or .nc with one array, or one named by --array; a recipe may make its own data
+    /// .npy, .npz, .h5, .nc, .csv or .parquet files with one array each, or folders of them, one after the other along
+    /// the first axis; a recipe may make its own data
     #[arg(required_unless_present = "recipe")]
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
     /// Where to write the bundle
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -25,8 +37,15 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     recipe: Option<String>,
     /// Which array to train on
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
     array: Option<String>,
+    /// Columns of a table, by name, in this order; by default all (of Parquet: all floats; of .csv: all numbers)
+    #[arg(long, value_name = "A,B", value_delimiter = ',', help_heading = "Data")]
+    columns_named: Vec<String>,
+    /// Keep at most this many rows (events, frames), evenly spaced
+    #[arg(long, value_name = "N", visible_alias = "sample", help_heading = "Data",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    max_rows: Option<u64>,
     /// Name of the model; by default that of the output
     #[arg(long)]
     name: Option<String>,
@@ -39,6 +58,24 @@ pub struct TrainArgs {
     /// Model card to pack along: a Markdown file
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
+    /// The model serves the very data it is trained on, and travels with them: nothing is held out, its bytes count.
+    /// Default for a few whole frames
+    #[arg(long, conflicts_with_all = ["online", "train_part", "train_rows"], help_heading = "Data")]
+    offline: bool,
+    /// The model is for other data like these: a part is held out, and what it takes is measured. Default for tables and
+    /// tiles
+    #[arg(long, help_heading = "Data")]
+    online: bool,
+    /// Train on the first part of the rows, measure on the rest: 0.5
+    #[arg(long, value_name = "PART", conflicts_with = "train_rows", help_heading = "Data")]
+    train_part: Option<f64>,
+    /// Train on these rows, measure on the others: 0..5000
+    #[arg(long, value_name = "A..B", help_heading = "Data")]
+    train_rows: Option<String>,
+    /// What is seen of it; Ctrl-C ends it early and keeps the model
+    #[cfg(feature = "train")]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = display::Show::Auto)]
+    progress: display::Show,
     /// Trailing axes of the array that one latent vector stands for; by default whole frames if small, else 8x8
     #[arg(long, value_name = "NxN")]
     tile: Option<String>,
@@ -80,71 +117,91 @@ impl TrainArgs {
 
 #[cfg(feature = "train")]
 mod training {
+    use super::display::{Display, epoch_json};
+    use super::log::{Log, path_of};
+    use super::measured::Measured;
+    use super::split::{Split, Wish};
     use super::*;
-    use crate::args::FileArgs;
+    use crate::dataset::{Dataset, Request};
     use crate::failure::InFile;
-    use crate::format::{Array, for_each_block, open};
     use crate::outcome::{bytes, number};
     use crate::output::{Output, refuse_overwrite};
-    use crate::progress::Progress;
-    use baler_codec::bundle::Contents;
-    use baler_codec::{ByteOrder, Dtype};
+    use baler_codec::bundle::{Bundle, Contents, Manifest};
+    use baler_models::fingerprint;
+    use baler_models::quantiles::Quantiles;
     use baler_models::train::recipes::{self, Data, Recipe};
-    use baler_models::train::{Epoch, Options, run};
+    use baler_models::train::{Options, Report, run};
     use serde_json::json;
-    use std::io::{IsTerminal, Write};
-    use std::ops::ControlFlow;
-    use std::path::Path;
-    use std::time::{Duration, Instant};
+    use std::io::Write;
+    use std::sync::Arc;
 
-    /// Time between two lines of progress where there is no terminal to draw a bar on.
-    const BETWEEN_LINES: Duration = Duration::from_secs(10);
+    /// Rows whose hashes go into a manifest, which travels with every file: enough to recognise data that overlap by a
+    /// tenth, and the very data.
+    const FINGERPRINTS: [usize; 2] = [64, 16];
 
     impl TrainArgs {
         pub fn run(&self, quiet: bool) -> Result<Outcome> {
             refuse_overwrite(&self.output, self.force)?;
             let recipe = self.recipe()?;
-            let (data, shape) = self.values(recipe.as_ref())?;
-            let options = self.options(recipe, &shape)?;
-            let mut progress = Progress::of_steps("training", options.epochs as u64, quiet);
-            let lines = !quiet && !std::io::stderr().is_terminal();
-            let mut last_line = Instant::now();
-            let trained = run(&data, &shape, &options, &mut |epoch| {
-                progress.add(1);
-                if lines && (last_line.elapsed() >= BETWEEN_LINES || epoch.epoch == epoch.epochs) {
-                    last_line = Instant::now();
-                    eprintln!("{}", line(epoch));
-                }
-                ControlFlow::Continue(())
-            })?;
-            drop(progress);
+            let dataset = self.dataset(recipe.as_ref())?;
+            if !quiet {
+                dataset.notes().iter().for_each(|note| eprintln!("baler: {note}"));
+            }
+            let split = self.split(&dataset, recipe.as_ref())?;
+            let shape = dataset.shape((0..dataset.rows()).filter(|&i| split.trains_on(i)).count());
+            let values = dataset.to_f32(&dataset.select(&|i| split.trains_on(i)));
+            let options = self.options(recipe, &dataset, &shape)?;
+            let mut display = Display::new(self.progress, quiet)?;
+            let trained = run(&values, &shape, &options, &mut |epoch| display.epoch(epoch))?;
+            let is_interrupted = display.is_interrupted();
+            let best = display.best();
+            drop(display);
+            let bundle = Arc::new(with_provenance(&trained.bundle, &values, &dataset, &split)?);
+            drop(values);
+            let held = dataset.select(&|i| split == Split::All || !split.trains_on(i));
+            let what = split.measured(dataset.rows());
+            let measured = Measured::of(&bundle, &dataset.array, &held, dataset.is_table, what)?;
+            let report = &trained.report;
+            let log = Log {
+                bundle: &bundle,
+                dataset: &dataset,
+                split: &split,
+                options: &options,
+                report,
+                measured: &measured,
+                is_interrupted,
+            };
             let (output, mut file) = Output::create(&self.output, self.force)?;
-            file.write_all(&trained.bundle.to_bytes(Contents::Full))?;
+            file.write_all(&bundle.to_bytes(Contents::Full)).in_file(&self.output)?;
             output.commit()?;
-            let report = trained.report;
+            log.write(&self.output)?;
+            Ok(self.outcome(&log, best))
+        }
+
+        fn outcome(&self, log: &Log<'_>, best: Option<(usize, f64)>) -> Outcome {
+            let Log { bundle, options, report, measured, is_interrupted, .. } = log;
             let mut text = format!(
-                "{}: model {} ({}), decoder {} ({} weights), trained on {} tiles in {:.0?}\n  \
-                 decoded latents alone: PSNR {:.1} dB, largest error {:.3} of the range",
+                "{}: model {} ({}), decoder {} ({} weights), trained on {} tiles in {:.0?}",
                 self.output.display(),
                 options.name,
-                trained.bundle.id(),
-                bytes(report.decoder_bytes as u64),
+                bundle.id(),
+                bytes(bundle.decoder_bytes() as u64),
                 report.decoder_weights,
                 report.tiles[0],
                 report.elapsed,
-                report.psnr,
-                report.max_error
             );
-            for at in &report.at_bounds {
-                text += &format!(
-                    "\n  rel {:e}: {:.3} bits a value ({} latents, {} residual) on the {} tiles",
-                    at.rel_bound,
-                    at.bits_per_value,
-                    bytes(at.latent_bytes as u64),
-                    bytes(at.residual_bytes as u64),
-                    report.measured_on
-                );
+            if *is_interrupted {
+                text += &format!(", ended early after epoch {} of {}", report.epochs.len(), options.epochs);
             }
+            if let Some((epoch, loss)) = best {
+                text += &format!("\n  smallest loss {loss:.4} in epoch {epoch} of {}", report.epochs.len());
+            }
+            text += &format!(
+                "\n  decoded latents alone: PSNR {:.1} dB, largest error {:.3} of the range",
+                report.psnr, report.max_error
+            );
+            text += &entropies(report);
+            text += &format!("\n{}\nlog: {}", measured.text(), path_of(&self.output).display());
             let at_bounds = report.at_bounds.iter().map(|at| {
                 json!({
                     "rel": at.rel_bound,
@@ -155,21 +212,60 @@ mod training {
             });
             let json = json!({
                 "output": self.output.display().to_string(),
+                "log": path_of(&self.output).display().to_string(),
                 "name": options.name,
-                "id": trained.bundle.id().to_string(),
-                "decoder_packed_bytes": report.decoder_bytes,
-                "packed_bytes": report.bundle_bytes,
-                "tile": trained.bundle.manifest().input.tile,
+                "id": bundle.id().to_string(),
+                "decoder_packed_bytes": bundle.decoder_bytes(),
+                "packed_bytes": bundle.to_bytes(Contents::Full).len(),
+                "tile": bundle.manifest().input.tile,
                 "latents": options.latents,
                 "epochs": report.epochs.len(),
+                "last_epoch": report.epochs.last().map(epoch_json),
+                "best_epoch": best.map(|(epoch, _)| epoch),
+                "is_interrupted": is_interrupted,
                 "tiles": report.tiles,
                 "measured_on": report.measured_on,
                 "decoder_weights": report.decoder_weights,
                 "psnr": number(report.psnr),
                 "max_error": number(report.max_error),
                 "at_bounds": at_bounds.collect::<Vec<_>>(),
+                "measured": measured.json(),
+                "elapsed_s": report.elapsed.as_secs_f64(),
             });
-            Ok(Outcome::new(text, json))
+            Outcome::new(text, json)
+        }
+
+        /// What to train on.
+        fn dataset(&self, recipe: Option<&Recipe>) -> Result<Dataset> {
+            match (&self.data[..], recipe.map(|r| r.data)) {
+                ([], Some(Data::Simulated(make))) => {
+                    let (values, shape) = make()?;
+                    Ok(Dataset::of_values(&values, &shape))
+                }
+                ([], Some(Data::File(file))) => {
+                    Err(Failure::usage(format!("this recipe trains on the file {file}: name it before --recipe")))
+                }
+                (paths, _) => Dataset::read(&Request {
+                    paths,
+                    array: self.array.as_deref(),
+                    columns: &self.columns_named,
+                    most_rows: self.max_rows,
+                }),
+            }
+        }
+
+        /// Which rows are trained on. A recipe says so itself: all.
+        fn split(&self, dataset: &Dataset, recipe: Option<&Recipe>) -> Result<Split> {
+            let asked = self.online || self.train_part.is_some() || self.train_rows.is_some();
+            let shape = dataset.shape(dataset.rows());
+            let options = self.options(recipe.cloned(), dataset, &shape)?;
+            let wish = Wish {
+                offline: self.offline || !asked && (recipe.is_some() || options.model_cost > 0.0),
+                part: self.train_part,
+                rows: self.train_rows.as_deref(),
+            };
+            let least = if options.tile.len() == shape.len() { options.tile[0] } else { 1 };
+            Split::choose(&wish, dataset.rows(), dataset.is_table, least)
         }
 
         fn recipe(&self) -> Result<Option<Recipe>> {
@@ -180,27 +276,27 @@ mod training {
             })
         }
 
-        /// What to train on, and its shape.
-        fn values(&self, recipe: Option<&Recipe>) -> Result<(Vec<f32>, Vec<usize>)> {
-            match (&self.data, recipe.map(|r| r.data)) {
-                (Some(path), _) => self.read(path),
-                (None, Some(Data::Simulated(make))) => Ok(make()?),
-                (None, Some(Data::File(file))) => {
-                    Err(Failure::usage(format!("this recipe trains on the file {file}: name it before --recipe")))
-                }
-                (None, None) => Err(Failure::usage("name a file to train on, or a --recipe")),
-            }
-        }
-
-        fn options(&self, recipe: Option<Recipe>, shape: &[usize]) -> Result<Options> {
+        fn options(&self, recipe: Option<Recipe>, dataset: &Dataset, shape: &[usize]) -> Result<Options> {
             let mut options = match recipe {
                 Some(recipe) => recipe.options,
                 None => {
                     let stem = self.output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                    let tile = self.tile.as_deref().map_or(Ok(Vec::new()), crate::models::extents)?;
+                    let tile = match &self.tile {
+                        Some(tile) => crate::models::extents(tile)?,
+                        None if dataset.is_table => vec![dataset.row_len()],
+                        None => Vec::new(),
+                    };
                     Options::suited_to(stem, shape, &tile)
                 }
             };
+            if self.offline {
+                options.model_cost = 1.0;
+                (options.validation, options.test) = (0.0, 0.0);
+            } else if self.online || self.train_part.is_some() || self.train_rows.is_some() {
+                let usual = Options::new("");
+                options.model_cost = 0.0;
+                (options.validation, options.test) = (usual.validation, usual.test);
+            }
             if let Some(tile) = &self.tile {
                 options.tile = crate::models::extents(tile)?;
             }
@@ -231,68 +327,36 @@ mod training {
             options.validate()?;
             Ok(options)
         }
-
-        /// The one array that is named, or the only one that is not empty.
-        fn read(&self, path: &Path) -> Result<(Vec<f32>, Vec<usize>)> {
-            let source = open(path)?;
-            let files = FileArgs { force: false, arrays: self.array.iter().cloned().collect() };
-            files.check_names(source.arrays())?;
-            let chosen: Vec<usize> = (0..source.arrays().len())
-                .filter(|&i| files.wants(&source.arrays()[i]) && source.arrays()[i].value_bytes() > 0)
-                .collect();
-            let [i] = chosen[..] else {
-                let names: Vec<&str> = chosen.iter().map(|&i| source.arrays()[i].shown_name()).collect();
-                let path = path.display();
-                return Err(Failure::usage(match names.is_empty() {
-                    true => format!("{path}: no numbers to train on"),
-                    false => {
-                        format!("{path}: expected one array to train on; name it with --array: {}", names.join(", "))
-                    }
-                }));
-            };
-            let array = &source.arrays()[i];
-            let mut data = Vec::new();
-            source.read(i, &mut |input| {
-                for_each_block(array, input, &mut |block| {
-                    data.extend(block.chunks_exact(array.dtype.size_bytes()).map(|b| {
-                        // A gap, as NaN is one: its tile is left out.
-                        if array.fill.as_deref() == Some(b) { f32::NAN } else { to_f32(array, b) }
-                    }));
-                    Ok(())
-                })
-            })?;
-            Ok((data, array.shape.iter().map(|&n| n as usize).collect()))
-        }
     }
 
-    /// One line of progress.
-    fn line(epoch: &Epoch) -> String {
-        let validation = epoch.validation_loss.map(|loss| format!(", validation {loss:.3}")).unwrap_or_default();
-        format!(
-            "training: epoch {} of {}, {:.3} bits a value{validation}, {} s left",
-            epoch.epoch,
-            epoch.epochs,
-            epoch.training_loss,
-            epoch.remaining.as_secs()
-        )
+    /// The same model, with what is known of its training data in the manifest.
+    fn with_provenance(bundle: &Bundle, values: &[f32], dataset: &Dataset, split: &Split) -> Result<Bundle> {
+        let mut manifest: Manifest = bundle.manifest().clone();
+        let all = fingerprint::of_rows(values, dataset.row_len());
+        let most = FINGERPRINTS[usize::from(*split == Split::All)].min(all.len());
+        let spaced: Vec<toml::Value> = (0..most).map(|i| all[i * all.len() / most].as_str().into()).collect();
+        manifest.training.insert("fingerprint".into(), spaced.into());
+        let columns = if dataset.is_table { dataset.row_len() } else { 0 };
+        if let Some(quantiles) = Quantiles::of(values, columns, &dataset.columns) {
+            quantiles.put(&mut manifest);
+        }
+        let encoder = bundle.encoder_onnx().map(<[u8]>::to_vec);
+        let card = bundle.card().map(String::from);
+        Ok(Bundle::new(&manifest.to_toml()?, encoder, bundle.decoder_onnx().to_vec(), card)?)
     }
 
-    fn to_f32(array: &Array, bytes: &[u8]) -> f32 {
-        let mut word = [0u8; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        if array.byte_order == ByteOrder::Big {
-            word[..bytes.len()].reverse();
-        }
-        let bits = u64::from_le_bytes(word);
-        match array.dtype {
-            Dtype::F16 => half::f16::from_bits(bits as u16).to_f32(),
-            Dtype::F32 => f32::from_bits(bits as u32),
-            Dtype::F64 => f64::from_bits(bits) as f32,
-            Dtype::I8 => f32::from(bits as i8),
-            Dtype::I16 => f32::from(bits as i16),
-            Dtype::I32 => bits as i32 as f32,
-            Dtype::I64 => bits as i64 as f32,
-            Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => bits as f32,
-        }
+    /// Estimates of the size at some bounds, for people.
+    fn entropies(report: &Report) -> String {
+        let lines = report.at_bounds.iter().map(|at| {
+            format!(
+                "\n  rel {:e}: {:.3} bits a value ({} latents, {} residual) on the {} tiles",
+                at.rel_bound,
+                at.bits_per_value,
+                bytes(at.latent_bytes as u64),
+                bytes(at.residual_bytes as u64),
+                report.measured_on
+            )
+        });
+        lines.collect()
     }
 }

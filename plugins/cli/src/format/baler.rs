@@ -1,6 +1,6 @@
 //! Our own file, and what any file this program decodes looks like to the commands: a stream of [`Event`]s.
 
-use super::{Array, Format, Promise, for_each_block, open, open_file};
+use super::{Array, Format, Promise, Source, for_each_block, open, open_file};
 use crate::failure::{Failure, InFile, Result};
 use crate::models::Models;
 use baler_codec::standalone::{ArrayHeader, DecodedItem, Reader, decode_items};
@@ -33,18 +33,20 @@ pub fn visit(
         Format::Baler => visit_baler(path, models, threads, with),
         #[cfg(feature = "hdf5")]
         Format::Hdf5 => visit_hdf5(path, with),
-        _ => {
-            let source = open(path)?;
-            for (name, bytes) in source.blobs() {
-                with(Event::Blob { name, bytes })?;
-            }
-            for (i, array) in source.arrays().iter().enumerate() {
-                with(Event::Array(array))?;
-                source.read(i, &mut |input| for_each_block(array, input, &mut |block| with(Event::Values(block))))?;
-            }
-            Ok(())
-        }
+        _ => visit_source(&*open(path)?, with),
     }
+}
+
+/// The same of a source that is open.
+pub fn visit_source(source: &dyn Source, with: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+    for (name, bytes) in source.blobs() {
+        with(Event::Blob { name, bytes })?;
+    }
+    for (i, array) in source.arrays().iter().enumerate() {
+        with(Event::Array(array))?;
+        source.read(i, &mut |input| for_each_block(array, input, &mut |block| with(Event::Values(block))))?;
+    }
+    Ok(())
 }
 
 fn visit_baler(
@@ -71,7 +73,6 @@ fn visit_baler(
 
 #[cfg(feature = "hdf5")]
 fn visit_hdf5(path: &Path, with: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-    use super::Source;
     let source = super::hdf5::Hdf5Source::open(path)?;
     for (id, stored_bytes) in source.models()? {
         with(Event::Model { id, stored_bytes })?;

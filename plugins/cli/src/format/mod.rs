@@ -1,10 +1,14 @@
 //! The files arrays come from and go to. One file per format; each is a [`Source`], a [`Sink`], or both.
 
 pub mod baler;
+pub mod csv;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
 pub mod npy;
 pub mod npz;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+pub mod table;
 
 use crate::failure::{Failure, InFile, Result};
 use baler_codec::standalone::Container;
@@ -103,6 +107,8 @@ pub enum Format {
     Npy,
     Npz,
     Hdf5,
+    Csv,
+    Parquet,
 }
 
 impl Format {
@@ -115,6 +121,7 @@ impl Format {
             s if s.starts_with(b"PK\x03\x04") || s.starts_with(b"PK\x05\x06") => Format::Npz,
             s if s.starts_with(b"\x89HDF\r\n\x1a\n") => Format::Hdf5,
             s if s.starts_with(b"\x8aBALER") => Format::Baler,
+            s if s.starts_with(b"PAR1") => Format::Parquet,
             s if s.starts_with(b"CDF") => {
                 return Err(Failure::usage(format!(
                     "{}: a classic netCDF file, which has no filters; make it netCDF-4 first: `nccopy -k nc4 IN OUT`",
@@ -122,9 +129,11 @@ impl Format {
                 )));
             }
             [] => return Err(Failure::damaged(format!("{}: the file is empty", path.display()))),
+            // Text has no magic: its name says it.
+            _ if Format::of_name(path).is_ok_and(|f| f == Format::Csv) => Format::Csv,
             _ => {
                 return Err(Failure::damaged(format!(
-                    "{}: starts like no format known here; expected .npy, .npz, HDF5, netCDF-4 or .baler",
+                    "{}: starts like no format known here; expected .npy, .npz, HDF5, netCDF-4, Parquet, .csv or .baler",
                     path.display()
                 )));
             }
@@ -139,6 +148,8 @@ impl Format {
             "npz" => Format::Npz,
             "h5" | "hdf5" | "nc" | "nc4" => Format::Hdf5,
             "baler" => Format::Baler,
+            "csv" | "tsv" | "txt" | "dat" => Format::Csv,
+            "parquet" | "pq" => Format::Parquet,
             _ => {
                 return Err(Failure::usage(format!(
                     "{}: cannot tell the format from the extension; use .baler, .npy, .npz, .h5 or .nc",
@@ -151,6 +162,11 @@ impl Format {
 
 /// Opens a file of plain arrays.
 pub fn open(path: &Path) -> Result<Box<dyn Source>> {
+    open_columns(path, &[])
+}
+
+/// Opens a file of plain arrays; of a `.csv` or Parquet table these columns only, by name.
+pub fn open_columns(path: &Path, columns: &[String]) -> Result<Box<dyn Source>> {
     match Format::of_file(path)? {
         Format::Npy => Ok(Box::new(npy::NpySource::open(path)?)),
         Format::Npz => Ok(Box::new(npz::NpzSource::open(path)?)),
@@ -158,6 +174,15 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>> {
         Format::Hdf5 => Ok(Box::new(hdf5::Hdf5Source::open(path)?)),
         #[cfg(not(feature = "hdf5"))]
         Format::Hdf5 => Err(without_hdf5(path)),
+        Format::Csv => Ok(Box::new(csv::CsvSource::open(path, columns)?)),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => Ok(Box::new(parquet::ParquetSource::open(path, columns)?)),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => Err(Failure::runtime(format!(
+            "{}: this baler was built without Parquet; build it with `cargo build --release -p baler-cli --features \
+             parquet`",
+            path.display()
+        ))),
         Format::Baler => {
             Err(Failure::usage(format!("{} is compressed already: `baler decompress` it first", path.display())))
         }

@@ -239,14 +239,60 @@ pub fn header_bytes(array: &Array) -> Vec<u8> {
         (_, ByteOrder::Little) => '<',
         (_, ByteOrder::Big) => '>',
     };
-    let fortran = if array.reversed_axes { "True" } else { "False" };
-    let mut text =
-        format!("{{'descr': '{order}{}', 'fortran_order': {fortran}, 'shape': {shape}, }}", type_code(array.dtype));
+    header_text(&format!("{order}{}", type_code(array.dtype)), array.reversed_axes, &shape)
+}
+
+/// A whole `.npy` of strings, as `numpy.array(names)` is saved.
+pub fn text_array(names: &[&str]) -> Vec<u8> {
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(1);
+    let mut bytes = header_text(&format!("<U{longest}"), false, &format!("({},)", names.len()));
+    for name in names {
+        let characters = name.chars().map(u32::from).chain(std::iter::repeat(0));
+        bytes.extend(characters.take(longest).flat_map(u32::to_le_bytes));
+    }
+    bytes
+}
+
+fn header_text(descr: &str, reversed_axes: bool, shape: &str) -> Vec<u8> {
+    let fortran = if reversed_axes { "True" } else { "False" };
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
     // Values begin at a multiple of 64 bytes; 32 axes of 20 digits stay far below the 65535 of version 1.
     let used = 10 + text.len() + 1;
     text.push_str(&" ".repeat(used.next_multiple_of(64) - used));
     text.push('\n');
     [&MAGIC[..], &[1, 0], &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat()
+}
+
+/// The texts of a whole `.npy` with one axis of numpy's `U` or `S`; `None` if it holds anything else.
+pub fn texts(npy: &[u8]) -> Option<Vec<String>> {
+    let mut values = npy;
+    let header = read_header(&mut values).ok()?;
+    let kind = header.descr.trim_matches('\'');
+    let width: usize = kind.get(2..)?.parse().ok()?;
+    let [n] = header.shape[..] else { return None };
+    let n = usize::try_from(n).ok()?;
+    let each = width.checked_mul(if kind[1..].starts_with('U') { 4 } else { 1 })?;
+    if values.len() != n.checked_mul(each)? {
+        return None;
+    }
+    let text = |bytes: &[u8]| -> Option<String> {
+        match &kind[..2] {
+            "|S" => Some(std::str::from_utf8(bytes).ok()?.trim_end_matches('\0').to_owned()),
+            "<U" | ">U" => {
+                let word = |b: &[u8]| -> Option<u32> {
+                    let b = b.try_into().ok()?;
+                    Some(if kind.starts_with('<') { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) })
+                };
+                let chars = bytes.chunks_exact(4).map(|b| char::from_u32(word(b)?));
+                Some(chars.collect::<Option<String>>()?.trim_end_matches('\0').to_owned())
+            }
+            _ => None,
+        }
+    };
+    if each == 0 {
+        return Some(vec![String::new(); n]);
+    }
+    values.chunks_exact(each).map(text).collect()
 }
 
 #[cfg(test)]
@@ -286,6 +332,17 @@ mod tests {
                 parse_header(&format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (2,), }}")).ok().unwrap();
             assert!(!h.is_numbers(), "{descr}");
         }
+    }
+
+    #[test]
+    fn texts_survive() {
+        let names = ["pt", "\u{3b7}", ""];
+        assert_eq!(texts(&text_array(&names)).unwrap(), names);
+        assert_eq!(texts(&text_array(&[])).unwrap(), [""; 0]);
+        assert_eq!(texts(&text_array(&names)[..130]), None, "cut");
+        let bytes = header_text("|S2", false, "(2,)");
+        assert_eq!(texts(&[&bytes[..], b"a\0bc"].concat()).unwrap(), ["a", "bc"]);
+        assert_eq!(texts(b"\x93NUMPY"), None);
     }
 
     #[test]

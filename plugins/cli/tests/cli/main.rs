@@ -6,5 +6,6 @@ mod hdf5;
 mod models;
 mod round_trip;
 mod support;
+mod tables;
 #[cfg(feature = "train")]
 mod train;

@@ -79,3 +79,82 @@ fn recipes_make_the_built_in_models() {
     p.json(0, "compress in.npy out.baler --rel 3e-2 --model x.bundle");
     p.run(0, "verify in.npy out.baler --rel 3e-2");
 }
+
+/// Rows x 3 columns that belong together, `shift` added to the last.
+fn events(rows: usize, shift: f32) -> String {
+    let mut text = String::from("x,y,z\n");
+    for i in 0..rows {
+        let (a, b) = ((i * 37 % 101) as f32 / 10.0, (i * 53 % 97) as f32 / 10.0);
+        text += &format!("{a},{b},{}\n", a + b + shift);
+    }
+    text
+}
+
+#[test]
+fn tables_are_measured_on_rows_held_out() {
+    let p = Place::new();
+    std::fs::create_dir(p.path("runs")).unwrap();
+    p.write("runs/a.csv", events(400, 0.0).as_bytes());
+    p.write("runs/b.csv", (events(300, 0.0) + "1,2,\n").as_bytes());
+    let report = p.json(0, "train runs -o events.bundle --epochs 5");
+    assert_eq!(report["measured"]["what"], "every tenth row, held out");
+    assert_eq!(report["measured"]["rows"], 70);
+    let at = &report["measured"]["at_bounds"];
+    assert_eq!((at[0]["rel"].as_f64(), at[1]["rel"].as_f64()), (Some(1e-2), Some(1e-3)));
+    assert!(at[0]["without_model_bytes"].as_u64().unwrap() > 0, "{at}");
+    let log: serde_json::Value = serde_json::from_slice(&p.read("events.train.json")).unwrap();
+    assert_eq!((&log["schema"], &log["bundle_id"]), (&"baler-train-1".into(), &report["id"]));
+    assert_eq!((&log["rows_with_gaps"], &log["columns"][2], &log["mode"]), (&1.into(), &"z".into(), &"online".into()));
+    assert_eq!(log["data"][1]["rows"], serde_json::json!([0, 301]));
+    assert_eq!(log["epochs"].as_array().unwrap().len(), 5);
+    // The manifest knows the data.
+    let shown = p.run(0, "models show events.bundle");
+    assert!(shown.contains("fingerprint") && shown.contains("quantile_columns"), "{shown}");
+    let sampled = p.json(0, "train runs -o half.bundle --epochs 2 --max-rows 350 --train-part 0.5 --columns-named z,x");
+    assert_eq!((&sampled["measured"]["rows"], &sampled["tile"]), (&175.into(), &serde_json::json!([2])));
+    let offline = p.json(0, "train runs -o off.bundle --epochs 2 --offline");
+    assert_eq!((&offline["measured"]["what"], &offline["tiles"][1]), (&"the very data".into(), &0.into()));
+}
+
+#[test]
+fn files_that_do_not_fit_together_are_told() {
+    let p = Place::new();
+    p.write("a.npy", &npy_f32("(40, 8)", &[1.0; 320]));
+    p.write("b.npy", &npy_f32("(40, 9)", &[1.0; 360]));
+    p.write("t.csv", events(50, 0.0).as_bytes());
+    std::fs::create_dir(p.path("empty")).unwrap();
+    for (line, says) in [
+        ("train a.npy b.npy -o x.bundle", "40 x 9"),
+        ("train empty -o x.bundle", "no data in this folder"),
+        ("train t.csv -o x.bundle --columns-named x,w", "the columns are: x, y, z"),
+        ("train a.npy -o x.bundle --columns-named x", "tables with names"),
+        ("train a.npy -o x.bundle --train-part 2", "above 0 and below 1"),
+        ("train a.npy -o x.bundle --train-rows 10..50", "40 rows"),
+        ("train a.npy -o x.bundle --train-part 0.5 --offline", "cannot be used"),
+    ] {
+        let text = p.run(2, line);
+        assert!(text.contains(says), "baler {line}: {text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_training_and_keeps_the_model() {
+    let p = Place::new();
+    p.write("in.npy", &field_npy(512));
+    let mut run = p.command("train in.npy -o early.bundle --epochs 100000 --progress json --json");
+    let mut run = run.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // Until the first epoch is done.
+    let mut line = String::new();
+    let mut lines = std::io::BufReader::new(run.stderr.take().unwrap());
+    std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
+    assert!(line.contains("training_loss"), "{line}");
+    let drain = std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    assert!(std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    let output = run.wait_with_output().unwrap();
+    drain.join().unwrap().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && report["is_interrupted"] == true, "{report}");
+    assert!(report["epochs"].as_u64().unwrap() < 100000);
+    p.run(0, "compress in.npy out.baler --rel 3e-2 --model early.bundle");
+}

@@ -1,0 +1,87 @@
+//! `X.train.json`, the log beside the bundle `X.bundle`: data, options, epochs, figures. `baler report`, `diagnose` and
+//! `info` read it; keys that are not known are left out.
+
+use super::display::epoch_json;
+use super::measured::Measured;
+use super::split::Split;
+use crate::dataset::Dataset;
+use crate::failure::{InFile, Result};
+use crate::outcome::number;
+use crate::output::Output;
+use baler_codec::bundle::Bundle;
+use baler_models::train::{Options, Report};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+
+/// The schema's name; readers refuse others.
+pub const SCHEMA: &str = "baler-train-1";
+
+/// What a log tells.
+pub struct Log<'a> {
+    pub bundle: &'a Bundle,
+    pub dataset: &'a Dataset,
+    pub split: &'a Split,
+    pub options: &'a Options,
+    pub report: &'a Report,
+    pub measured: &'a Measured,
+    pub is_interrupted: bool,
+}
+
+impl Log<'_> {
+    /// As JSON.
+    pub fn json(&self) -> Value {
+        let Self { bundle, dataset, split, options, report, measured, is_interrupted } = self;
+        json!({
+            "schema": SCHEMA,
+            "name": options.name,
+            "bundle_id": bundle.id().to_string(),
+            "data": dataset.parts_json(split.extent(dataset.rows())),
+            "columns": dataset.columns,
+            "rows": dataset.rows(),
+            "rows_with_gaps": dataset.rows_with_gaps,
+            "sampled_from": dataset.sampled_from,
+            "mode": if **split == Split::All { "offline" } else { "online" },
+            "options": options_json(options),
+            "epochs": report.epochs.iter().map(epoch_json).collect::<Vec<_>>(),
+            "is_interrupted": is_interrupted,
+            "tiles": report.tiles,
+            "elapsed_s": report.elapsed.as_secs_f64(),
+            "decoder_bytes": bundle.decoder_bytes(),
+            "decoder_weights": report.decoder_weights,
+            "psnr": number(report.psnr),
+            "max_error": number(report.max_error),
+            "measured": measured.json(),
+        })
+    }
+
+    /// Writes it beside the bundle.
+    pub fn write(&self, bundle: &Path) -> Result<()> {
+        let path = path_of(bundle);
+        let (output, mut file) = Output::create(&path, true)?;
+        writeln!(file, "{:#}", self.json()).in_file(&path)?;
+        output.commit()
+    }
+}
+
+/// Where the log of a bundle is.
+pub fn path_of(bundle: &Path) -> std::path::PathBuf {
+    bundle.with_extension("train.json")
+}
+
+fn options_json(options: &Options) -> Value {
+    json!({
+        "tile": options.tile,
+        "latents": options.latents,
+        "encoder_hidden": options.encoder_hidden,
+        "decoder_hidden": options.decoder_hidden,
+        "rel_bound": options.rel_bound,
+        "model_cost": options.model_cost,
+        "epochs": options.epochs,
+        "batch": options.batch,
+        "learning_rate": options.learning_rate,
+        "validation": options.validation,
+        "test": options.test,
+        "seed": options.seed,
+    })
+}
