@@ -45,7 +45,9 @@ mod wire;
 
 pub use bound::{Check, check};
 pub use bundle::{Bundle, BundleId, BundleSource};
-pub use chunk::{Decoded, Description, Header, Limits, PartDescription, decode, decode_header, describe, encode};
+pub use chunk::{
+    Cost, Decoded, Description, Header, Limits, PartDescription, decode, decode_header, describe, encode, explain,
+};
 pub use error::{Error, ErrorKind, Result};
-pub use params::{Bound, ByteOrder, Dtype, Effort, ModelChoice, Params};
+pub use params::{Bound, ByteOrder, Candidates, Dtype, Effort, ModelChoice, Params};
 pub use registry::Registry;

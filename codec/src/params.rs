@@ -1,6 +1,7 @@
 //! What a caller asks for: element type, shape, bound, and which models may be used.
 
 use crate::bundle::BundleId;
+use crate::candidate;
 use crate::error::{Error, Result};
 use std::fmt;
 
@@ -217,6 +218,53 @@ pub enum Effort {
     Max,
 }
 
+/// Which candidates take part in the auction: all, unless somebody wants to know what each is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidates {
+    /// One bit for each method.
+    allowed: u32,
+}
+
+impl Default for Candidates {
+    fn default() -> Self {
+        Self { allowed: u32::MAX }
+    }
+}
+
+impl Candidates {
+    /// The candidates that can be left out.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        candidate::OPTIONAL.iter().map(|(name, _)| *name)
+    }
+
+    /// The same without the candidate of this name.
+    pub fn without(self, name: &str) -> Result<Self> {
+        Ok(Self { allowed: self.allowed & !Self::bit(name)? })
+    }
+
+    /// The candidate of this name alone.
+    pub fn only(name: &str) -> Result<Self> {
+        Ok(Self { allowed: Self::bit(name)? })
+    }
+
+    /// Whether the candidate of this name takes part.
+    pub fn has(self, name: &str) -> bool {
+        Self::bit(name).is_ok_and(|bit| self.allowed & bit != 0)
+    }
+
+    fn bit(name: &str) -> Result<u32> {
+        let found = candidate::OPTIONAL.iter().find(|(n, _)| *n == name);
+        found.map(|(_, method)| 1 << method).ok_or_else(|| {
+            let names: Vec<&str> = Self::names().collect();
+            Error::invalid(format!("no candidate {name:?}; there are: {}", names.join(", ")))
+        })
+    }
+
+    pub(crate) fn allow(self, method: u8) -> bool {
+        self.allowed >> method & 1 == 1
+    }
+}
+
 /// What [`crate::encode`] is asked to do with one chunk.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -238,6 +286,8 @@ pub struct Params {
     pub model: ModelChoice,
     /// How long to search.
     pub effort: Effort,
+    /// Which candidates take part.
+    pub candidates: Candidates,
     /// Put the decoder of the winning bundle into the chunk, so that it opens anywhere.
     pub embed: bool,
     /// Decode the finished chunk and compare it with the input before handing it over.
@@ -259,6 +309,7 @@ impl Params {
             fill: None,
             model: ModelChoice::Auto,
             effort: Effort::Default,
+            candidates: Candidates::default(),
             embed: false,
             check_decode: false,
         }

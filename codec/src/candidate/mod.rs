@@ -32,6 +32,10 @@ pub(crate) const NUMBERS: u8 = 3;
 pub(crate) const AUTOENCODER: u8 = 4;
 pub(crate) const INTERPOLATED: u8 = 5;
 
+/// The candidates that an auction can do without, by the name users know. What is left over is stored as it is.
+pub const OPTIONAL: [(&str, u8); 4] =
+    [("quantised", QUANTISED), ("numbers", NUMBERS), ("interpolated", INTERPOLATED), ("autoencoder", AUTOENCODER)];
+
 /// One part of a chunk as every candidate sees it: a whole chunk, or one column of a table.
 pub(crate) struct Part<'a> {
     pub elements: Elements<'a>,

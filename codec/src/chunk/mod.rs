@@ -1,11 +1,13 @@
 //! The chunk: the unit a host hands over; independent and self-checking. Specified byte by byte in `FORMAT.md`.
 
 mod describe;
+mod explain;
 mod header;
 mod read;
 mod write;
 
 pub use describe::{Description, PartDescription, describe};
+pub use explain::{Cost, explain};
 pub use read::{Decoded, Limits, decode, decode_header};
 pub use write::encode;
 

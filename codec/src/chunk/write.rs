@@ -215,22 +215,28 @@ impl Auction<'_> {
             best.keep_no_larger_than_raw(&part);
             return Ok(best);
         }
-        let mut best =
-            Winner { bytes: with_method(candidate::QUANTISED, quantised::encode(&part, &quantised)), model: None };
+        let allow = |method| params.candidates.allow(method);
+        let mut best = if allow(candidate::QUANTISED) {
+            Winner { bytes: with_method(candidate::QUANTISED, quantised::encode(&part, &quantised)), model: None }
+        } else {
+            Winner { bytes: with_method(candidate::RAW, raw::encode(&part)), model: None }
+        };
         let is_short = promise == Promise::Exact && elements.len() <= 1 << 16;
-        if (is_short || self.numbers_pay(elements, best.bytes.len()))
+        if allow(candidate::NUMBERS)
+            && (is_short || self.numbers_pay(elements, best.bytes.len()))
             && let Some(numbers) = numbers::encode(&part)
         {
             best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
         }
-        if params.effort != Effort::Fast
+        if allow(candidate::INTERPOLATED)
+            && params.effort != Effort::Fast
             && let Some(interpolated) = interpolated::encode(&part, best.bytes.len())
         {
             best.keep_smaller(with_method(candidate::INTERPOLATED, interpolated), None);
         }
         if models_allowed {
             for bundle in &self.models {
-                let Some(family) = family::of(bundle) else { continue };
+                let Some(family) = family::of(bundle).filter(|f| allow(f.method())) else { continue };
                 // A decoder that has to travel in the chunk is paid for by the values it predicts.
                 let carried = |bundle: &Bundle| if params.embed { bundle.decoder_bytes() } else { 0 };
                 let cost_of_best = best.bytes.len() + best.model.as_deref().map_or(0, carried);
