@@ -103,8 +103,13 @@ impl Ranges {
         }
     }
 
+    /// 1, or the number of columns with bounds of their own.
+    pub fn n_columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// `share * (max - min)` of a column, written so that it does not overflow.
-    fn share(&self, column: usize, share: f64) -> f64 {
+    pub fn share(&self, column: usize, share: f64) -> f64 {
         let (min, max) = self.columns[column];
         if min <= max { max * share - min * share } else { 0.0 }
     }

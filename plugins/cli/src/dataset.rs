@@ -7,7 +7,7 @@
 //! A *row* is what one index of axis 0 names: an event of a table, a frame of a film, a line of an image.
 
 use crate::failure::{Failure, InFile, Result};
-use crate::format::{Array, Format, Source, for_each_block, open_columns, table};
+use crate::format::{Array, Format, Source, files, for_each_block, open_columns, table};
 use baler_codec::{ByteOrder, Dtype};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -339,34 +339,6 @@ impl Opened {
             })
         })
     }
-}
-
-/// The files that are named, and those of the folders that are named.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let mut inside = Vec::new();
-        for entry in std::fs::read_dir(path).in_file(path)? {
-            let entry = entry.in_file(path)?.path();
-            let hidden = entry.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-            if entry.is_file() && !hidden && Format::of_name(&entry).is_ok_and(|f| f != Format::Baler) {
-                inside.push(entry);
-            }
-        }
-        if inside.is_empty() {
-            return Err(Failure::usage(format!(
-                "{}: no data in this folder; expected .npy, .npz, .h5, .nc, .parquet or .csv files",
-                path.display()
-            )));
-        }
-        inside.sort();
-        files.extend(inside);
-    }
-    Ok(files)
 }
 
 /// Whether a value is NaN, infinite or the fill value.

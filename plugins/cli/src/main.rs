@@ -4,6 +4,7 @@
 //! knowledge of coding lives here.
 
 mod args;
+mod bench;
 mod check;
 mod compress;
 #[cfg(feature = "train")]
@@ -25,7 +26,6 @@ mod train;
 mod verify;
 
 use clap::{Parser, Subcommand};
-use failure::Code;
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
@@ -67,6 +67,7 @@ enum Command {
     H5(h5::H5Args),
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -83,11 +84,12 @@ fn main() -> ExitCode {
         Command::H5(args) => args.run(quiet),
         Command::Simulate(args) => args.run(),
         Command::Train(args) => args.run(quiet),
+        Command::Bench(args) => args.run(quiet),
     };
     let (line, code) = match result {
         Ok(outcome) => {
             let line = if cli.json { outcome.json.to_string() } else { outcome.text };
-            (line, if outcome.bound_broken { Code::BoundBroken as u8 } else { 0 })
+            (line, outcome.failed.map_or(0, |code| code as u8))
         }
         Err(failure) => {
             let code = failure.code as u8;

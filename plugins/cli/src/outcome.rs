@@ -1,5 +1,6 @@
 //! What a command prints: text for people, or one JSON object for programs.
 
+use crate::failure::Code;
 use serde_json::Value;
 
 /// The result of a command.
@@ -8,13 +9,13 @@ pub struct Outcome {
     pub text: String,
     /// For programs (`--json`).
     pub json: Value,
-    /// A check came out badly: the report is printed, and the exit code is [`crate::failure::Code::BoundBroken`].
-    pub bound_broken: bool,
+    /// A check came out badly: the text is printed, and this is the exit code.
+    pub failed: Option<Code>,
 }
 
 impl Outcome {
     pub fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, bound_broken: false }
+        Self { text: text.into(), json, failed: None }
     }
 }
 

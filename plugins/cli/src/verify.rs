@@ -3,7 +3,7 @@
 use crate::args::{BoundArgs, FileArgs, ThreadArgs, fill_value};
 use crate::check::{Checker, Ranges, Verdict};
 use crate::compress::bound_json;
-use crate::failure::{Failure, InFile, Result};
+use crate::failure::{Code, Failure, InFile, Result};
 use crate::format::baler::{Event, visit};
 use crate::format::{Array, Promise, for_each_block, open};
 use crate::models::Models;
@@ -285,7 +285,7 @@ pub fn report(original: &Path, compressed: &Path, checks: &[ArrayCheck]) -> Outc
         "kept": is_kept,
         "arrays": checks.iter().map(ArrayCheck::json).collect::<Vec<_>>(),
     });
-    Outcome { text, json, bound_broken: !is_kept }
+    Outcome { text, json, failed: (!is_kept).then_some(Code::BoundBroken) }
 }
 
 impl ArrayCheck {

@@ -15,7 +15,7 @@ use baler_codec::standalone::Container;
 use baler_codec::{Bound, ByteOrder, Dtype};
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is known of an array before its values are read.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,6 +187,34 @@ pub fn open_columns(path: &Path, columns: &[String]) -> Result<Box<dyn Source>> 
             Err(Failure::usage(format!("{} is compressed already: `baler decompress` it first", path.display())))
         }
     }
+}
+
+/// The files that are named, and those of the folders that are named.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).in_file(path)? {
+            let entry = entry.in_file(path)?.path();
+            let hidden = entry.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+            if entry.is_file() && !hidden && Format::of_name(&entry).is_ok_and(|f| f != Format::Baler) {
+                inside.push(entry);
+            }
+        }
+        if inside.is_empty() {
+            return Err(Failure::usage(format!(
+                "{}: no data in this folder; expected .npy, .npz, .h5, .nc, .parquet or .csv files",
+                path.display()
+            )));
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
 }
 
 /// A build without HDF5 says what to do.

@@ -5,6 +5,8 @@ pub mod repack;
 pub mod restore;
 mod tool;
 
+pub use tool::plugin_folder;
+
 use crate::args::EncodeArgs;
 use crate::failure::{Failure, Result};
 use crate::models::Models;
