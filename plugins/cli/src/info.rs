@@ -1,13 +1,15 @@
 //! `baler info`: what a file holds, and what it came to.
 
 use crate::args::ThreadArgs;
+use crate::auction;
 use crate::compress::{Tally, bound_json};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::format::baler::{Event, visit};
-use crate::format::{Array, Format, file_bytes};
+use crate::format::{Array, Format, Source, file_bytes, open};
 use crate::models::Models;
 use crate::outcome::{Outcome, Sizes, bytes};
 use crate::progress::Progress;
+use baler_codec::Description;
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,12 +20,19 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     baler info field.baler\n  \
+    baler info field.baler -v --against field.npy     # what each candidate would have cost\n  \
     baler info run.h5 --json\n\n\
     The hash is SHA-256 of the decoded values in C order and the byte order of the array (HDF5: little-endian): equal \
     on every machine.")]
 pub struct InfoArgs {
     /// .baler, .h5, .nc, .npy or .npz
     file: PathBuf,
+    /// Chunk by chunk and part by part: what it is stored as
+    #[arg(long, short)]
+    verbose: bool,
+    /// The file it was made of: with -v also what each candidate alone would take
+    #[arg(long, value_name = "ORIGINAL", requires = "verbose")]
+    against: Option<PathBuf>,
     #[command(flatten)]
     threads: ThreadArgs,
 }
@@ -32,6 +41,7 @@ struct Entry {
     array: Array,
     tally: Tally,
     hash: Sha256,
+    chunks: Vec<Description>,
 }
 
 impl InfoArgs {
@@ -46,11 +56,17 @@ impl InfoArgs {
             match event {
                 Event::Array(array) => {
                     progress.grow(array.value_bytes());
-                    entries.push(Entry { array: array.clone(), tally: Tally::default(), hash: Sha256::new() });
+                    entries.push(Entry {
+                        array: array.clone(),
+                        tally: Tally::default(),
+                        hash: Sha256::new(),
+                        chunks: Vec::new(),
+                    });
                 }
                 Event::Chunk { description, stored_bytes } => {
                     if let Some(entry) = entries.last_mut() {
                         entry.tally.add_description(description.as_ref(), stored_bytes);
+                        entry.chunks.extend(description.filter(|_| self.verbose));
                     }
                 }
                 Event::Values(values) => {
@@ -72,7 +88,8 @@ impl InfoArgs {
         let sizes = Sizes { value_bytes, stored_bytes: total_bytes, model_bytes, decoder_bytes };
         let mut text = format!("{}: {}, {}", self.file.display(), format_name(format), sizes.text());
         let mut arrays = Vec::new();
-        for Entry { array, tally, hash } in entries {
+        let original = self.against.as_deref().map(open).transpose()?;
+        for Entry { array, tally, hash, chunks } in entries {
             let hash = hex(&hash.finalize());
             text += &format!("\n  {}: {}", array.shown_name(), array.describe());
             if let Some(promise) = array.promise {
@@ -84,6 +101,14 @@ impl InfoArgs {
             }
             text += &format!("\n    sha256  {hash}");
             let mut json = tally.report(&array);
+            if self.verbose {
+                let auctions = auctions(&array, &chunks, original.as_deref(), &reach)?;
+                for (i, (chunk, parts)) in chunks.iter().zip(&auctions).enumerate() {
+                    text += &format!("\n    chunk {i}: {} -> {} B", chunk.header.len_bytes(), chunk.len_bytes);
+                    parts.iter().for_each(|line| text += &format!("\n      {line}"));
+                }
+                json["auctions"] = json!(auctions);
+            }
             json["sha256"] = hash.into();
             json["bound"] = array.promise.map_or(Value::Null, |p| bound_json(p.bound, p.per_column));
             arrays.push(json);
@@ -104,6 +129,22 @@ impl InfoArgs {
         sizes.put(&mut json);
         Ok(Outcome::new(text, json))
     }
+}
+
+/// The lines of each chunk; with costs where the original is there.
+fn auctions(
+    array: &Array,
+    chunks: &[Description],
+    original: Option<&dyn Source>,
+    models: &Models,
+) -> Result<Vec<Vec<String>>> {
+    let mut costs = vec![Vec::new(); chunks.len()];
+    if let Some(source) = original {
+        let named = source.arrays().iter().position(|a| a.shown_name() == array.shown_name());
+        let i = named.ok_or_else(|| Failure::usage(format!("the original has no array {:?}", array.shown_name())))?;
+        costs = auction::costs(chunks, array, source, i, models)?;
+    }
+    Ok(chunks.iter().zip(&costs).map(|(chunk, costs)| auction::lines(chunk, costs)).collect())
 }
 
 fn format_name(format: Format) -> &'static str {

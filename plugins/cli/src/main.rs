@@ -4,6 +4,7 @@
 //! knowledge of coding lives here.
 
 mod args;
+mod auction;
 mod bench;
 mod check;
 mod compress;

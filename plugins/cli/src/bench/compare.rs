@@ -11,8 +11,8 @@ const SPEED_TOLERANCE: f64 = 0.2;
 const REFERENCES: [&str; 3] = ["q-pcodec", "q-lorenzo-pcodec", "gzip-shuffle-h5"];
 
 /// One line for each of our results that is worse in `new` than in `old`: a smaller ratio, a bound that is broken, a
-/// result that is gone; and for speeds, which are compared over everything measured, one line for each direction.
-pub fn regressions(old: &Bench, new: &Bench) -> Vec<String> {
+/// result that is gone; and with `speeds`, which are compared over everything measured, one line for each direction.
+pub fn regressions(old: &Bench, new: &Bench, speeds: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for (before, after) in pairs(old, new) {
         for ours in before.results.iter().filter(|r| r.is_ours()) {
@@ -31,6 +31,9 @@ pub fn regressions(old: &Bench, new: &Bench) -> Vec<String> {
                 Some(_) => {}
             }
         }
+    }
+    if !speeds {
+        return lines;
     }
     for (direction, speed) in [("encoding", (|r| r.encode_mb_s) as Speed), ("decoding", |r| r.decode_mb_s)] {
         let changes = pairs(old, new).filter_map(|(before, after)| speed_change(before, after, speed));
@@ -98,7 +101,7 @@ mod tests {
     #[test]
     fn what_is_worse_is_named() {
         let old = run(10.0, 50.0, 100.0, true);
-        let found = |new: &Bench| regressions(&old, new).join("\n");
+        let found = |new: &Bench| regressions(&old, new, true).join("\n");
         assert_eq!(found(&old), "");
         assert_eq!(found(&run(9.96, 45.0, 100.0, true)), "");
         assert!(found(&run(9.9, 50.0, 100.0, true)).contains("field at rel 1e-3: ratio 10.000 -> 9.900 (-1.0 %)"));

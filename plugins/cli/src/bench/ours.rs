@@ -5,7 +5,7 @@ use super::held_out::Admitted;
 use super::results::{Measured, OURS, Seen};
 use crate::check::{Checker, Ranges};
 use crate::failure::Result;
-use baler_codec::{Bound, Candidates, Cost, Effort, Limits, Params, decode, describe, encode, explain};
+use baler_codec::{Bound, Candidates, Effort, Limits, Params, decode, describe, encode, explain};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ const PATIENCE_S: f64 = 10.0;
 
 /// How to encode, and how often.
 pub struct Settings {
+    /// Whether to say what each candidate alone would take.
+    pub explain: bool,
     pub effort: Effort,
     pub candidates: Candidates,
     pub repeat: usize,
@@ -34,24 +36,6 @@ pub fn stream_bytes(set: &Set, bound: Bound, admitted: &Admitted, settings: &Set
     Ok(encode(&params(set, bound, admitted, settings), &set.values, &admitted.registry)?.len() as u64)
 }
 
-/// What each candidate alone would take for each part, one line a part: the winner first.
-pub fn auction(set: &Set, bound: Bound, admitted: &Admitted, settings: &Settings) -> Result<Vec<String>> {
-    Ok(auction_lines(&explain(&params(set, bound, admitted, settings), &set.values, &admitted.registry)?))
-}
-
-/// One line a part: candidates and their bytes, cheapest first; those that cannot serve it are not there.
-pub fn auction_lines(costs: &[Cost]) -> Vec<String> {
-    let n_parts = costs.iter().map(|c| c.parts.len()).max().unwrap_or(0);
-    let line = |part: usize| {
-        let offers = costs.iter().filter_map(|c| Some((c.parts.get(part).copied()??, c.candidate)));
-        let mut offers: Vec<(usize, &str)> = offers.collect();
-        offers.sort_unstable();
-        let offers: Vec<String> = offers.iter().map(|(bytes, name)| format!("{name} {bytes}")).collect();
-        format!("part {part}: {}", if offers.is_empty() { "stored as it is".into() } else { offers.join(", ") })
-    };
-    (0..n_parts).map(line).collect()
-}
-
 /// Encodes, decodes, and measures what came back.
 pub fn measure(set: &Set, bound: Bound, admitted: &Admitted, settings: &Settings) -> Result<Measured> {
     let params = params(set, bound, admitted, settings);
@@ -66,6 +50,11 @@ pub fn measure(set: &Set, bound: Bound, admitted: &Admitted, settings: &Settings
         *candidates.entry(part.candidate.to_owned()).or_insert(0) += 1;
     }
     let model = description.header.model.map(|id| admitted.registry.find(&id)).transpose()?;
+    let auction = if settings.explain {
+        crate::auction::lines(&description, &explain(&params, &set.values, &admitted.registry)?)
+    } else {
+        Vec::new()
+    };
     let (raw, bytes) = (set.value_bytes(), stream.len() as u64);
     let model_bytes = model.as_ref().map_or(0, |m| m.decoder_bytes() as u64);
     let speed = |seconds: f64| (seconds > 0.0).then(|| raw as f64 / 1e6 / seconds);
@@ -85,7 +74,7 @@ pub fn measure(set: &Set, bound: Bound, admitted: &Admitted, settings: &Settings
         seen: model.as_ref().map(|m| admitted.seen.get(&m.id()).copied().unwrap_or(Seen::Unknown)),
         candidates,
         models: model.iter().map(|m| m.manifest().name.clone()).collect(),
-        auction: Vec::new(),
+        auction,
     })
 }
 

@@ -36,7 +36,7 @@ pub struct Job<'a> {
     /// `None`: all of them.
     pub names: Option<&'a [String]>,
     pub repeat: usize,
-    /// Our own filter through h5py: its parameters for each bound.
+    /// Our own filter through h5py: its parameters for each of the first bounds.
     pub filter: Option<Filter>,
 }
 
@@ -110,8 +110,8 @@ impl Python {
                     .collect();
                 let mut named = json!(BoundName::from(bound));
                 named["absolute"] = json!(absolute);
-                if let Some(filter) = &job.filter {
-                    named["cd_values"] = json!(filter.cd_values[i]);
+                if let Some(words) = job.filter.as_ref().and_then(|f| f.cd_values.get(i)) {
+                    named["cd_values"] = json!(words);
                 }
                 named
             })

@@ -161,6 +161,16 @@ impl Measured {
         self.codec == OURS || self.codec == OURS_H5
     }
 
+    /// Counts the model that won for `other`.
+    pub fn with_model_of(&mut self, other: &Self) {
+        let raw = self.ratio * self.bytes as f64;
+        self.model_bytes = other.model_bytes;
+        self.ratio_with_model = raw / (self.bytes + self.model_bytes) as f64;
+        self.seen = other.seen;
+        self.models.clone_from(&other.models);
+        self.candidates.clone_from(&other.candidates);
+    }
+
     /// Whether it kept what was asked: only then does it count as anybody's best.
     pub fn is_sound(&self) -> bool {
         self.bound_kept && self.non_finite_kept != Some(false)

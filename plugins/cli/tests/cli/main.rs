@@ -1,5 +1,6 @@
 //! Runs the real program, as a user would: files in, files and exit codes out.
 
+mod bench;
 mod errors;
 #[cfg(feature = "hdf5")]
 mod hdf5;
