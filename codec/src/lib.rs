@@ -31,6 +31,7 @@ pub mod bundle;
 mod candidate;
 mod chunk;
 mod element;
+mod elementary;
 mod entropy;
 pub mod error;
 mod family;

@@ -1,9 +1,13 @@
 //! Training on small fields: it learns, the same seed gives the same bundle, and wrong options are named.
 #![cfg(feature = "train")]
 
+use baler_codec::bundle::{MemorySource, Normalisation};
+use baler_codec::{Bound, Dtype, Limits, ModelChoice, Params, Registry, decode, encode};
 use baler_models::simulate::{Random, power_law};
 use baler_models::train::{Options, run};
+use std::f32::consts::PI;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 fn fields(n: usize) -> (Vec<f32>, Vec<usize>) {
     let mut random = Random::new(11);
@@ -92,4 +96,47 @@ fn wrong_options_are_named() {
     }
     let error = run(&[1.0; 64], &[8, 8], &options("flat"), &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.message().contains("constant"), "{error}");
+}
+
+/// Rows of (normal, constant, six orders of magnitude, azimuth), the first about `mean`.
+fn rows(n: usize, mean: f32, spread: f32, random: &mut Random) -> Vec<f32> {
+    (0..n)
+        .flat_map(|_| {
+            let phi = (2.0 * random.uniform() - 1.0) * PI;
+            [mean + spread * random.normal(), 13.6, (3.0 * random.normal()).exp(), phi]
+        })
+        .collect()
+}
+
+#[test]
+fn columns_of_a_table_are_normalised_as_in_training() {
+    let mut random = Random::new(3);
+    let mut data = rows(3000, 5.0, 2.0, &mut random);
+    data[4..8].fill(f32::NAN);
+    let mut options = Options::new("table");
+    (options.latents, options.epochs, options.rel_bound, options.learning_rate) = (4, 2, 1e-3, 1e-6);
+    let trained = run(&data, &[3000, 4], &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    let bundle = Arc::new(trained.bundle);
+    let Normalisation::Columns { columns } = &bundle.manifest().input.normalisation else { panic!() };
+    let kinds: Vec<&str> = columns.iter().map(|c| c.kind()).collect();
+    assert_eq!((bundle.manifest().format, &kinds[..]), (2, &["linear", "constant", "log", "angle"][..]));
+
+    // A slice of another mean and range comes back right: it is not normalised by its own.
+    let mut slice = rows(40, 8.0, 0.1, &mut random);
+    slice[17] = f32::NAN;
+    let bytes: Vec<u8> = slice.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut params = Params::new(Dtype::F32, &[40, 4], Bound::Latent);
+    params.model = ModelChoice::Bundle(bundle.id());
+    let registry = Registry::with_sources([Arc::new(MemorySource::new(vec![bundle])) as _]);
+    let chunk = encode(&params, &bytes, &registry).unwrap();
+    let back = decode(&chunk, &registry, &Limits::default()).unwrap().values;
+    let back: Vec<f32> = back.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    for (a, b) in slice.chunks(4).zip(back.chunks(4)) {
+        if a.iter().all(|v| v.is_finite()) {
+            assert!((a[0] - b[0]).abs() < 0.1 && a[1] == b[1], "{a:?} {b:?}");
+            assert!((a[2] / b[2]).ln().abs() < 0.15 && (a[3] - b[3]).abs() < 0.1, "{a:?} {b:?}");
+        } else {
+            assert!(b[1].is_nan() && b[0].is_finite());
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! `manifest.toml`: what a bundle is for, how values become network inputs, and how finely latents are kept.
 
+use super::transform::Transform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::params::MAX_RANK;
 use serde::{Deserialize, Serialize};
 
-/// The manifest format this build reads and writes.
-pub const FORMAT: u32 = 1;
+/// The newest manifest format; this build reads all up to it. What is new in 2: [`Normalisation::Columns`].
+pub const FORMAT: u32 = 2;
 /// The most values one latent vector may stand for.
 pub const MAX_TILE_VALUES: usize = 1 << 24;
 /// The most latents a tile may have.
@@ -15,7 +16,7 @@ pub const MAX_LATENTS: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Always [`FORMAT`].
+    /// 1, or 2 for what is new in it ([`Manifest::least_format`]).
     pub format: u32,
     /// What users type and files are called: ASCII letters, digits, `.`, `_` and `-`.
     pub name: String,
@@ -72,6 +73,12 @@ pub enum Normalisation {
     /// `offset` is the mean of each tile, stored per tile as a further latent in steps of the residual; `scale` as for
     /// `range`.
     Tile,
+    /// Each place of the tile's last axis has a transform of its own. For tables: the tile takes in the array's whole last
+    /// axis. Format 2.
+    Columns {
+        /// One for each place.
+        columns: Vec<Transform>,
+    },
 }
 
 /// The latent vector.
@@ -90,14 +97,16 @@ impl Manifest {
         let table: toml::Table = text.parse().map_err(|e| wrong(format!("not TOML: {e}")))?;
         // Format and family first: a bundle from the future gets that said, not a list of unknown keys.
         match table.get("format").and_then(toml::Value::as_integer) {
-            Some(f) if f == i64::from(FORMAT) => {}
+            Some(f) if (1..=i64::from(FORMAT)).contains(&f) => {}
             Some(f) if f > i64::from(FORMAT) => {
                 return Err(Error::new(
                     ErrorKind::Version,
-                    format!("manifest.toml: format = {f}, this version reads {FORMAT}: a newer version is needed"),
+                    format!(
+                        "manifest.toml: format = {f}, this version reads up to {FORMAT}: a newer version is needed"
+                    ),
                 ));
             }
-            Some(f) => return Err(wrong(format!("format = {f}: expected {FORMAT}"))),
+            Some(f) => return Err(wrong(format!("format = {f}: expected 1 to {FORMAT}"))),
             None => return Err(wrong(format!("the line `format = {FORMAT}` is missing"))),
         }
         match table.get("family").and_then(toml::Value::as_str) {
@@ -113,6 +122,14 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The lowest format that has everything this manifest uses: what a writer puts into [`Manifest::format`].
+    pub fn least_format(&self) -> u32 {
+        match self.input.normalisation {
+            Normalisation::Columns { .. } => 2,
+            Normalisation::Fixed { .. } | Normalisation::Range | Normalisation::Tile => 1,
+        }
+    }
+
     /// The manifest as TOML text.
     pub fn to_toml(&self) -> Result<String> {
         self.validate()?;
@@ -126,8 +143,12 @@ impl Manifest {
 
     /// Checks every value; [`Manifest::parse`] has done so.
     pub fn validate(&self) -> Result<()> {
-        if self.format != FORMAT {
-            return Err(wrong(format!("format = {}: expected {FORMAT}", self.format)));
+        let least = self.least_format();
+        if !(least..=FORMAT).contains(&self.format) {
+            return Err(wrong(format!(
+                "format = {}: expected {least} to {FORMAT}, for what the manifest uses",
+                self.format
+            )));
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if self.name.is_empty() || self.name.len() > 64 || self.name.starts_with('.') || !self.name.bytes().all(plain) {
@@ -149,12 +170,29 @@ impl Manifest {
                 "input.tile = {tile:?}: expected 1 to {MAX_RANK} extents of at least 1, {MAX_TILE_VALUES} values at most"
             )));
         }
-        if let Normalisation::Fixed { offset, scale } = self.input.normalisation
-            && !(offset.is_finite() && scale.is_finite() && scale > 0.0)
-        {
-            return Err(wrong(format!(
-                "input.normalisation: offset = {offset}, scale = {scale}: expected finite numbers, scale above 0"
-            )));
+        match &self.input.normalisation {
+            Normalisation::Fixed { offset, scale } => {
+                if !(offset.is_finite() && scale.is_finite() && *scale > 0.0) {
+                    return Err(wrong(format!(
+                        "input.normalisation: offset = {offset}, scale = {scale}: expected finite numbers, scale above 0"
+                    )));
+                }
+            }
+            Normalisation::Columns { columns } => {
+                let places = tile.last().copied().unwrap_or(0);
+                if columns.len() != places {
+                    return Err(wrong(format!(
+                        "input.normalisation.columns has {} entries: expected {places}, the tile's last extent",
+                        columns.len()
+                    )));
+                }
+                for (i, column) in columns.iter().enumerate() {
+                    column
+                        .validate()
+                        .map_err(|e| wrong(format!("input.normalisation.columns[{i}], {}: {e}", column.kind())))?;
+                }
+            }
+            Normalisation::Range | Normalisation::Tile => {}
         }
         let Latents { count, step } = &self.latents;
         if !(1..=MAX_LATENTS).contains(count) {
@@ -210,7 +248,7 @@ anything = "goes"
     fn says_what_is_wrong() {
         let cases = [
             ("format = 1", "format = 0", ErrorKind::ModelInvalid, "expected 1"),
-            ("format = 1", "format = 2", ErrorKind::Version, "newer version"),
+            ("format = 1", "format = 3", ErrorKind::Version, "newer version"),
             ("format = 1", "", ErrorKind::ModelInvalid, "missing"),
             ("\"autoencoder\"", "\"predictor\"", ErrorKind::Unsupported, "autoencoder"),
             ("dense-test", "../etc", ErrorKind::ModelInvalid, "name"),
@@ -233,6 +271,66 @@ anything = "goes"
             assert_ne!(text, GOOD);
             let error = Manifest::parse(&text).unwrap_err();
             assert_eq!(error.kind(), kind, "{to}: {error}");
+            assert!(error.message().contains(says), "{to}: {error}");
+        }
+    }
+
+    const COLUMNS: &str = r#"
+format = 2
+name = "table"
+family = "autoencoder"
+description = "A test."
+license = "CC0-1.0"
+[input]
+tile = [5]
+[input.normalisation]
+kind = "columns"
+columns = [
+    { kind = "linear", offset = 1.0, scale = 2.0 },
+    { kind = "asinh", centre = 0.0, width = 0.5, offset = 0.0, scale = 3.0 },
+    { kind = "log", origin = -1.0, offset = 0.25, scale = 1.5 },
+    { kind = "angle", period = 360.0, begin = 0.0, low = 90.0, offset = 180.0, scale = 100.0 },
+    { kind = "constant", value = 7.0 },
+]
+[latents]
+count = 1
+step = [1.0]
+"#;
+
+    #[test]
+    fn columns_are_of_format_2() {
+        let manifest = Manifest::parse(COLUMNS).unwrap();
+        assert_eq!(manifest.least_format(), 2);
+        assert_eq!(Manifest::parse(&manifest.to_toml().unwrap()).unwrap(), manifest);
+        assert!(Manifest { format: 1, ..manifest }.to_toml().is_err());
+        // What format 1 has may be written as 2.
+        let old = Manifest::parse(&GOOD.replace("format = 1", "format = 2")).unwrap();
+        assert_eq!((old.format, old.least_format()), (2, 1));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_columns() {
+        let cases = [
+            ("format = 2", "format = 1", "expected 2"),
+            ("tile = [5]", "tile = [3, 4]", "columns has 5 entries: expected 4"),
+            ("tile = [5]", "tile = [6]", "columns has 5 entries: expected 6"),
+            ("scale = 2.0", "scale = 0.0", "columns[0], linear: scale = 0: expected a finite number above 0"),
+            ("width = 0.5", "width = -0.5", "columns[1], asinh: width"),
+            ("width = 0.5", "width = inf", "columns[1], asinh: width"),
+            ("width = 0.5, ", "", "width"),
+            ("origin = -1.0", "origin = nan", "columns[2], log: origin"),
+            ("period = 360.0", "period = 0.0", "columns[3], angle: period"),
+            ("low = 90.0", "low = 360.0", "columns[3], angle: low = 360"),
+            ("low = 90.0", "low = -1.0", "columns[3], angle: low = -1"),
+            ("value = 7.0", "value = inf", "columns[4], constant: value"),
+            ("value = 7.0", "value = 7.0, scale = 1.0", "scale"),
+            ("kind = \"log\"", "kind = \"sqrt\"", "sqrt"),
+        ];
+        for (from, to, says) in cases {
+            let text = COLUMNS.replacen(from, to, 1);
+            assert_ne!(text, COLUMNS);
+            let error = Manifest::parse(&text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{to}: {error}");
             assert!(error.message().contains(says), "{to}: {error}");
         }
     }

@@ -8,10 +8,12 @@ mod id;
 mod manifest;
 mod packed;
 mod source;
+mod transform;
 
 pub use id::BundleId;
 pub use manifest::{Family, Input, Latents, Manifest, Normalisation};
 pub use source::{BundleSource, MemorySource};
+pub use transform::Transform;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::inference::{Encoder, Network, encoder_from_onnx};

@@ -12,6 +12,7 @@
 
 mod families;
 mod measure;
+pub mod normalise;
 mod principal;
 pub mod recipes;
 mod tiles;
@@ -38,8 +39,10 @@ pub struct Options {
     /// axes whole if they hold at most 4096 values, else 16 x 16; for tables the last axis.
     pub tile: Vec<usize>,
     /// How values become network inputs. `None`: `fixed`, from the range of the data, where the tile is all of the
-    /// trailing axes, else `range`.
+    /// trailing axes, else `range`; for tables `columns`, chosen from the training data.
     pub normalisation: Option<Normalisation>,
+    /// For tables: `column=kind`, where the choice is to be another ([`normalise::requests`]).
+    pub normalise: Vec<String>,
     /// Length of the latent vector.
     pub latents: usize,
     /// Widths of the encoder's hidden layers.
@@ -85,6 +88,7 @@ impl Options {
             card: None,
             tile: Vec::new(),
             normalisation: None,
+            normalise: Vec::new(),
             latents: 16,
             encoder_hidden: Vec::new(),
             decoder_hidden: Vec::new(),

@@ -1,6 +1,6 @@
 //! Arrays become tiles of network inputs, split three ways.
 
-use super::Options;
+use super::{Options, normalise};
 use crate::simulate::Random;
 use baler_codec::bundle::Normalisation;
 use baler_codec::{Error, Result};
@@ -8,13 +8,19 @@ use baler_codec::{Error, Result};
 /// Whole trailing axes become one tile up to this many values.
 const LARGEST_WHOLE_TILE: usize = 4096;
 
+/// Arrays of rows with no more values than this are tables, whose columns are normalised one by one.
+const MOST_COLUMNS: usize = 256;
+
 /// Normalised tiles.
 pub(super) struct Tiles {
     /// Extents of a tile.
     pub tile: Vec<usize>,
     /// As it goes into the manifest.
     pub normalisation: Normalisation,
-    /// Range of the data in units of the network's inputs: 1 unless the normalisation is the caller's own.
+    /// For tables why each column is normalised as it is; otherwise empty.
+    pub reasons: Vec<String>,
+    /// Range of the data in units of the network's inputs: 1 unless the normalisation is the caller's own. For tables the
+    /// mean of the columns' ranges.
     pub range: f64,
     /// Each set's tiles, one after the other.
     pub training: Vec<f32>,
@@ -39,31 +45,12 @@ impl Tiles {
         if !(range > 0.0 && range.is_finite()) {
             return Err(Error::invalid("the data are constant, or hold no finite value: there is nothing to learn"));
         }
-        let whole = shape[shape.len() - tile.len()..] == tile[..];
-        let normalisation = options.normalisation.clone().unwrap_or(match whole {
-            true => Normalisation::Fixed { offset: min, scale: range },
-            false => Normalisation::Range,
-        });
-        let (offset, scale) = match normalisation {
-            Normalisation::Fixed { offset, scale } => (offset, scale),
-            _ => (min, range),
-        };
         let mut tiles = cut(data, shape, &tile);
         let d: usize = tile.iter().product();
         tiles.retain(|tile| tile.iter().all(|v| v.is_finite()));
-        for tile in &mut tiles {
-            for v in tile.iter_mut() {
-                *v = ((f64::from(*v) - offset) / scale) as f32;
-            }
-            if matches!(normalisation, Normalisation::Tile) {
-                let mean = tile.iter().sum::<f32>() / d as f32;
-                tile.iter_mut().for_each(|v| *v -= mean);
-            }
-        }
         let order = Random::new(options.seed ^ 0x7469_6c65_7300).permutation(tiles.len());
         let n_validation = (tiles.len() as f64 * options.validation) as usize;
         let n_test = (tiles.len() as f64 * options.test) as usize;
-        let take = |indices: &[usize]| indices.iter().flat_map(|&i| tiles[i].iter().copied()).collect::<Vec<f32>>();
         let (held, training) = order.split_at(n_validation + n_test);
         if training.len() < 2 {
             return Err(Error::invalid(format!(
@@ -71,6 +58,28 @@ impl Tiles {
                 tiles.len()
             )));
         }
+        let is_table = matches!(shape, [_, columns] if tile == [*columns] && *columns <= MOST_COLUMNS);
+        let whole = shape[shape.len() - tile.len()..] == tile[..];
+        let mut reasons = Vec::new();
+        let normalisation = match &options.normalisation {
+            Some(normalisation) => normalisation.clone(),
+            None if is_table => {
+                let rows: Vec<f32> = training.iter().flat_map(|&i| tiles[i].iter().copied()).collect();
+                let chosen = normalise::choose(&rows, d, &normalise::requests(&options.normalise, &[], d)?)?;
+                reasons = chosen.iter().map(|c| c.reason.clone()).collect();
+                Normalisation::Columns { columns: chosen.into_iter().map(|c| c.transform).collect() }
+            }
+            None if whole => Normalisation::Fixed { offset: min, scale: range },
+            None => Normalisation::Range,
+        };
+        if !(options.normalise.is_empty() || matches!(normalisation, Normalisation::Columns { .. })) {
+            return Err(Error::invalid(format!(
+                "normalise {:?}: the columns of tables have a normalisation each, tiles of {tile:?} in {shape:?} have not",
+                options.normalise
+            )));
+        }
+        let range = normalise::to_inputs(&normalisation, (min, range), &mut tiles);
+        let take = |indices: &[usize]| indices.iter().flat_map(|&i| tiles[i].iter().copied()).collect::<Vec<f32>>();
         // In the array's order: a batch of neighbours is no matter, for every epoch shuffles.
         let sorted = |indices: &[usize]| {
             let mut indices = indices.to_vec();
@@ -79,7 +88,8 @@ impl Tiles {
         };
         Ok(Self {
             normalisation,
-            range: range / scale,
+            reasons,
+            range,
             validation: sorted(&held[..n_validation]),
             test: sorted(&held[n_validation..]),
             training: sorted(training),
@@ -167,5 +177,22 @@ mod tests {
         all.sort_by(f32::total_cmp);
         all.dedup();
         assert_eq!(all.len(), 98);
+    }
+
+    #[test]
+    fn columns_of_tables_are_normalised_each() {
+        // A row of gaps, a constant column, and one far wider than the others.
+        let mut data: Vec<f32> = (0..400).flat_map(|i| [i as f32, 7.0, 1e6 * i as f32]).collect();
+        data[3..6].fill(f32::NAN);
+        let tiles = Tiles::new(&data, &[400, 3], &Options::new("t")).unwrap();
+        assert!(matches!(&tiles.normalisation, Normalisation::Columns { columns } if columns[1].kind() == "constant"));
+        assert_eq!(tiles.reasons.len(), 3);
+        assert_eq!(tiles.training.len() + tiles.validation.len() + tiles.test.len(), 399 * 3);
+        assert!(tiles.training.iter().all(|v| v.abs() < 2.0));
+        assert!(tiles.training.chunks(3).all(|row| row[1] == 0.0 && (row[0] - row[2]).abs() < 1e-3));
+        let asked = Options { normalise: vec!["2=minmax".into()], ..Options::new("t") };
+        let tiles = Tiles::new(&data, &[400, 3], &asked).unwrap();
+        assert!(tiles.training.chunks(3).all(|row| (0.0..=1.0).contains(&row[2])));
+        assert!(Tiles::new(&data[..1024], &[16, 64], &Options { tile: vec![2, 2], ..asked }).is_err());
     }
 }

@@ -85,6 +85,10 @@ pub struct TrainArgs {
     /// Widths of the hidden layers, of the encoder from left to right and of the decoder from right to left: 256,64
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     hidden: Vec<usize>,
+    /// How a column of a table becomes network inputs, where not by the data's own shape: its name or number (`*`: every
+    /// other), then auto, none, minmax, standard, asinh, log or angle. May be given again
+    #[arg(long, value_name = "COLUMN=KIND")]
+    normalise: Vec<String>,
     /// The bound to train for, relative to the range of the data; 1e-2 by default
     #[arg(long, value_name = "X")]
     rel: Option<f64>,
@@ -319,6 +323,7 @@ mod training {
                 // Such layers start from random weights, which have further to go than principal components.
                 options.learning_rate = Options::new("").learning_rate;
             }
+            options.normalise.extend(self.normalise.iter().cloned());
             options.rel_bound = self.rel.unwrap_or(options.rel_bound);
             options.epochs = self.epochs.unwrap_or(options.epochs);
             options.batch = self.batch.unwrap_or(options.batch);

@@ -586,6 +586,7 @@ fn finish(
         training: Default::default(),
         metrics: Default::default(),
     };
+    manifest.format = manifest.least_format();
     let mut put = |key: &str, value: toml::Value| {
         manifest.training.insert(key.into(), value);
     };
@@ -599,6 +600,9 @@ fn finish(
         // Two decimals: further ones would change the bundle's hash for nothing.
         let rounded = (at.bits_per_value * 1e3).round() / 1e3;
         manifest.metrics.insert(format!("bits_per_value_rel_{:e}", at.rel_bound), rounded.into());
+    }
+    if !tiles.reasons.is_empty() {
+        manifest.training.insert("normalisation".into(), tiles.reasons.clone().into());
     }
     let bundle = Bundle::new(&manifest.to_toml()?, Some(encoder), decoder, options.card.clone())?;
     let decoder_weights =

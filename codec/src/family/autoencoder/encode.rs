@@ -1,0 +1,262 @@
+//! The encoder's side of method 4.
+
+use super::{Frame, Latents, Outputs, TILES_AT_ONCE, Tiling, predict};
+use crate::bound::{Promise, within_abs};
+use crate::bundle::{Bundle, Normalisation};
+use crate::candidate::{Exceptions, Part};
+use crate::element::{bits_to_f64, f64_to_bits};
+use crate::error::Result;
+use crate::params::Effort;
+use crate::predict::search::bits_per_value;
+use crate::predict::stream::{self, Ints};
+use crate::quantize::half_step;
+use crate::wire::Writer;
+
+/// What encoding keeps at hand.
+pub(super) struct EncoderSide<'a> {
+    bundle: &'a Bundle,
+    part: &'a Part<'a>,
+    tiling: Tiling,
+    /// Special values repeat the ordinary one before, so that the network never sees them; where each column has its own
+    /// normalisation they are the column's own middle.
+    values: Vec<f64>,
+    frame: Frame,
+    /// Largest error a residual may leave, for [`Promise::Abs`] and [`Promise::MeanSquare`].
+    allowed: f64,
+}
+
+/// Values of the tiles that steps are chosen by.
+const SAMPLE_VALUES: usize = 1 << 16;
+
+impl<'a> EncoderSide<'a> {
+    pub fn new(bundle: &'a Bundle, part: &'a Part<'a>) -> Option<Self> {
+        let mut values = part.elements.to_f64();
+        let is_ordinary = |i: usize, v: f64| !part.specials.is_masked(i) && v.is_finite();
+        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (i, &v) in values.iter().enumerate().filter(|&(i, &v)| is_ordinary(i, v)) {
+            debug_assert!(is_ordinary(i, v));
+            min = min.min(v);
+            max = max.max(v);
+        }
+        if min > max {
+            return None;
+        }
+        let mut last = min;
+        for (i, v) in values.iter_mut().enumerate() {
+            if is_ordinary(i, *v) {
+                last = *v;
+            } else if let Normalisation::Columns { columns } = &bundle.manifest().input.normalisation {
+                last = columns[i % columns.len()].inverse(0.0);
+            }
+            *v = last;
+        }
+        let (offset, scale) = match bundle.manifest().input.normalisation {
+            Normalisation::Fixed { offset, scale } => (offset, scale),
+            Normalisation::Range | Normalisation::Tile => (min, max - min),
+            Normalisation::Columns { .. } => (0.0, 1.0),
+        };
+        if !(scale.is_finite() && scale > 0.0 && offset.is_finite()) {
+            return None;
+        }
+        let has_means = matches!(bundle.manifest().input.normalisation, Normalisation::Tile);
+        let (allowed, step) = match part.promise {
+            Promise::Abs(abs) => (abs, 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), abs)?),
+            // Errors of sqrt(ms) at the most keep the mean for certain.
+            Promise::MeanSquare(ms) => (ms.sqrt(), 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), ms.sqrt())?),
+            _ => (f64::INFINITY, 0.0),
+        };
+        let mean_step = match (has_means, step > 0.0) {
+            (false, _) => 0.0,
+            (true, true) => step,
+            (true, false) => scale / 4096.0,
+        };
+        let frame = Frame { offset, scale, step, mean_step, latent_factor: 1.0 };
+        let tiling = Tiling::new(part.shape, &bundle.manifest().input.tile);
+        Some(Self { bundle, part, tiling, values, frame, allowed })
+    }
+
+    pub fn encode(mut self, to_beat: usize) -> Result<Option<Vec<u8>>> {
+        let n_tiles = self.tiling.n_tiles();
+        if n_tiles == 0 {
+            return Ok(None);
+        }
+        let n_sample = (SAMPLE_VALUES / self.tiling.tile_values()).clamp(1, n_tiles);
+        let sample: Vec<usize> = (0..n_sample).map(|k| k * n_tiles / n_sample).collect();
+        let (means, latents) = self.run_encoder(&sample)?;
+        if self.frame.step > 0.0 {
+            let estimate_bits = self.choose_latent_factor(&sample, &means, &latents)?;
+            let estimate = estimate_bits / 8.0 * n_tiles as f64 / n_sample as f64;
+            // The estimate knows nothing of contexts, which save most where nearly all residuals are zero.
+            if self.part.effort != Effort::Max && estimate * 0.4 > to_beat as f64 {
+                return Ok(None);
+            }
+        }
+        let all: Vec<usize> = (0..n_tiles).collect();
+        let (means, latents) = if n_sample == n_tiles { (means, latents) } else { self.run_encoder(&all)? };
+        let latents = self.quantise_latents(&means, &latents, self.frame.latent_factor);
+        let (residual, exceptions) = self.residual(&latents)?;
+        let mut out = Writer::default();
+        self.part.specials.write(self.part.dtype(), &mut out);
+        self.frame.write(&mut out);
+        Exceptions::write(self.part.elements, &exceptions, &mut out);
+        latents.write(&self.tiling, self.part.effort, &mut out);
+        if let Some(residual) = residual {
+            out.raw(&stream::encode(&residual, self.part.shape, &self.part.specials.classes, self.part.effort));
+        }
+        Ok(Some(out.bytes))
+    }
+
+    /// Quantised means, and latents (tile by tile).
+    fn run_encoder(&self, tiles: &[usize]) -> Result<(Vec<i64>, Vec<f32>)> {
+        let encoder = self.bundle.encoder()?;
+        let (n_in, n_latents) = (self.tiling.tile_values(), self.bundle.manifest().latents.count);
+        let mut means = Vec::new();
+        let mut latents = vec![0.0; tiles.len() * n_latents];
+        let mut x = vec![0.0f32; TILES_AT_ONCE.min(tiles.len()) * n_in];
+        for (tiles, z) in tiles.chunks(TILES_AT_ONCE).zip(latents.chunks_mut(TILES_AT_ONCE * n_latents)) {
+            for (&t, x) in tiles.iter().zip(x.chunks_exact_mut(n_in)) {
+                let mut offset = self.frame.offset;
+                if self.frame.mean_step > 0.0 {
+                    let mut sum = 0.0;
+                    self.tiling.visit(t, |_, i, _| sum += self.values[i] - self.frame.offset);
+                    let mean = (sum / n_in as f64 / self.frame.mean_step).round_ties_even().clamp(-9e15, 9e15) as i64;
+                    means.push(mean);
+                    offset += mean as f64 * self.frame.mean_step;
+                }
+                match &self.bundle.manifest().input.normalisation {
+                    Normalisation::Columns { columns } => self.tiling.visit(t, |place, i, _| {
+                        x[place] = columns[place % columns.len()].forward(self.values[i]) as f32;
+                    }),
+                    _ => self.tiling.visit(t, |place, i, _| {
+                        x[place] = ((self.values[i] - offset) / self.frame.scale) as f32;
+                    }),
+                }
+            }
+            encoder.encode(tiles.len(), &x[..tiles.len() * n_in], z)?;
+        }
+        Ok((means, latents))
+    }
+
+    /// `latents` in tile order become one integer array for each component.
+    fn quantise_latents(&self, means: &[i64], latents: &[f32], factor: f64) -> Latents {
+        let steps = &self.bundle.manifest().latents.step;
+        let n_latents = steps.len();
+        let mut components: Vec<Ints> = steps
+            .iter()
+            .enumerate()
+            .map(|(c, step)| {
+                let inverse = 1.0 / (step * factor);
+                let q = |z: f32| (f64::from(z) * inverse).round_ties_even().clamp(-9e15, 9e15) as i64;
+                Ints::from_i64(latents.iter().skip(c).step_by(n_latents).map(|&z| q(z)).collect())
+            })
+            .collect();
+        let has_means = self.frame.mean_step > 0.0;
+        if has_means {
+            components.push(Ints::from_i64(means.to_vec()));
+        }
+        Latents { components, has_means }
+    }
+
+    /// Sets the factor that gives the fewest bits for the sampled tiles, and returns those.
+    fn choose_latent_factor(&mut self, sample: &[usize], means: &[i64], latents: &[f32]) -> Result<f64> {
+        let mut best = (f64::INFINITY, 0);
+        let mut known = std::collections::BTreeMap::new();
+        let mut next = 0i32;
+        loop {
+            let bits = self.estimate_bits(sample, means, latents, f64::from(next).exp2())?;
+            known.insert(next, bits);
+            if bits < best.0 {
+                best = (bits, next);
+            }
+            // Climb from the best one to whichever side is not known yet.
+            match [best.1 + 1, best.1 - 1].into_iter().find(|e| !known.contains_key(e) && e.abs() <= 12) {
+                Some(e) => next = e,
+                None => break,
+            }
+        }
+        self.frame.latent_factor = f64::from(best.1).exp2();
+        Ok(best.0)
+    }
+
+    fn estimate_bits(&self, sample: &[usize], means: &[i64], latents: &[f32], factor: f64) -> Result<f64> {
+        let quantised = self.quantise_latents(means, latents, factor);
+        let mut bits: f64 = quantised
+            .components
+            .iter()
+            .map(|c| match c {
+                Ints::I32(v) => bits_per_value(v) * v.len() as f64,
+                Ints::I64(v) => bits_per_value(v) * v.len() as f64,
+            })
+            .sum();
+        let frame = Frame { latent_factor: factor, ..self.frame };
+        let mut residual = Vec::with_capacity(sample.len() * self.tiling.tile_values());
+        let in_order: Vec<usize> = (0..sample.len()).collect();
+        // The sample's latents lie in sample order: predict with those indices, then look up the tiles' values.
+        let decoder = self.bundle.decoder()?;
+        let steps: Vec<f64> = self.bundle.manifest().latents.step.iter().map(|s| s * factor).collect();
+        let n_out = self.tiling.tile_values();
+        let mut y = vec![0.0f32; in_order.len().min(TILES_AT_ONCE) * n_out];
+        for block in in_order.chunks(TILES_AT_ONCE) {
+            let z: Vec<f32> = block
+                .iter()
+                .flat_map(|&k| {
+                    let (components, steps) = (&quantised.components, &steps);
+                    (0..steps.len()).map(move |c| (components[c].get(k) as f64 * steps[c]) as f32)
+                })
+                .collect();
+            decoder.run(block.len(), &z, &mut y[..block.len() * n_out])?;
+            for (&k, y) in block.iter().zip(y.chunks_exact(n_out)) {
+                let outputs = Outputs::new(self.bundle, frame, means.get(k).copied());
+                self.tiling.visit(sample[k], |place, i, inside| {
+                    if inside && !self.part.specials.is_masked(i) {
+                        let r = (self.values[i] - outputs.value(place, y[place])) / frame.step;
+                        residual.push(if r.is_finite() {
+                            r.round_ties_even().clamp(-9e15, 9e15) as i64
+                        } else {
+                            1 << 53
+                        });
+                    }
+                });
+            }
+        }
+        bits += bits_per_value(&residual) * residual.len() as f64;
+        Ok(bits)
+    }
+
+    /// The residual, and the positions where even with it the promise is not kept.
+    fn residual(&self, latents: &Latents) -> Result<(Option<Ints>, Vec<usize>)> {
+        let dtype = self.part.dtype();
+        let all: Vec<usize> = (0..self.tiling.n_tiles()).collect();
+        let mut predicted = vec![0.0; self.values.len()];
+        predict(self.bundle, &self.tiling, self.frame, latents, &all, |_, i, p| predicted[i] = p)?;
+        let is_ordinary = crate::special::special_test(dtype, None);
+        let mut exceptions = Vec::new();
+        if self.frame.step == 0.0 {
+            // Latents alone promise nothing of ordinary values; special ones without a class are kept all the same.
+            exceptions.extend(
+                (0..self.values.len())
+                    .filter(|&i| !self.part.specials.is_masked(i) && is_ordinary(self.part.elements.bits(i))),
+            );
+            return Ok((None, exceptions));
+        }
+        let step = self.frame.step;
+        let mut residual = vec![0i64; self.values.len()];
+        for (i, (&x, &p)) in self.values.iter().zip(&predicted).enumerate() {
+            if self.part.specials.is_masked(i) {
+                continue;
+            }
+            let r = ((x - p) / step).round_ties_even();
+            let y = bits_to_f64(dtype, f64_to_bits(dtype, p + r * step));
+            let kept = r.abs() < 9e15
+                && y.is_finite()
+                && !is_ordinary(self.part.elements.bits(i))
+                && within_abs(y, x, self.allowed);
+            if kept {
+                residual[i] = r as i64;
+            } else {
+                exceptions.push(i);
+            }
+        }
+        Ok((Some(Ints::from_i64(residual)), exceptions))
+    }
+}
