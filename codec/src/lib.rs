@@ -40,6 +40,7 @@ pub mod params;
 mod predict;
 mod quantize;
 mod registry;
+mod related;
 mod special;
 pub mod standalone;
 mod wire;
@@ -52,3 +53,8 @@ pub use chunk::{
 pub use error::{Error, ErrorKind, Result};
 pub use params::{Bound, ByteOrder, Candidates, Dtype, Effort, ModelChoice, Params};
 pub use registry::Registry;
+
+/// Formulas that give one column of a table from others: what bundles of the family `predictor` hold.
+pub mod relation {
+    pub use crate::related::{Formula, Function, Outer, Term};
+}

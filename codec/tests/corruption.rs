@@ -29,6 +29,18 @@ fn chunks() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let mut table = Params::new(Dtype::F32, &[150, 4], Bound::Rel(1e-2));
     table.per_column = true;
     add("table", table, &field);
+    // Columns that follow from others: one by a product, one by a flag.
+    let related: Vec<u8> = (0..256u64)
+        .flat_map(|i| {
+            let noise = |k: u64| (i.wrapping_mul(k) >> 40) as f32 / 16_777_216.0;
+            let (a, b) = (1.0 + noise(0x9e37_79b9_7f4a_7c15), noise(0xc2b2_ae3d_27d4_eb4f));
+            [a, b, if b < 0.7 { a * b } else { -999.0 }, f32::from(u8::from(b < 0.7))].map(f32::to_le_bytes)
+        })
+        .flatten()
+        .collect();
+    let mut table = Params::new(Dtype::F32, &[256, 4], Bound::Rel(1e-3));
+    table.per_column = true;
+    add("related columns", table, &related);
     add("empty", Params::new(Dtype::I16, &[0, 5], Bound::Lossless), &[]);
     out
 }

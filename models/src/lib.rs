@@ -19,6 +19,7 @@ pub mod fingerprint;
 pub mod import;
 pub mod onnx;
 pub mod quantiles;
+pub mod relations;
 pub mod simulate;
 #[cfg(feature = "train")]
 pub mod train;

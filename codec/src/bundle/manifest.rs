@@ -3,6 +3,7 @@
 use super::transform::Transform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::params::MAX_RANK;
+use crate::related::Formula;
 use serde::{Deserialize, Serialize};
 
 /// The newest manifest format; this build reads all up to it. What is new in 2: [`Normalisation::Columns`].
@@ -26,10 +27,15 @@ pub struct Manifest {
     pub description: String,
     /// SPDX licence expression of the weights.
     pub license: String,
-    /// What one latent vector stands for.
+    /// What one latent vector stands for; left out by the family `predictor`.
+    #[serde(default, skip_serializing_if = "Input::is_left_out")]
     pub input: Input,
-    /// The latent vector.
+    /// The latent vector; left out by the family `predictor`.
+    #[serde(default, skip_serializing_if = "Latents::is_left_out")]
     pub latents: Latents,
+    /// For the family `predictor`, and there only. Format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictor: Option<Predictor>,
     /// How it was trained; free.
     #[serde(default)]
     pub training: toml::Table,
@@ -45,10 +51,46 @@ pub struct Manifest {
 pub enum Family {
     /// An encoder gives latents, a decoder gives values from them.
     Autoencoder,
+    /// Formulas give columns of a table from others. Chunks hold the formulas they use: readers need no bundle. Format 2.
+    Predictor,
+}
+
+/// How columns of a table follow from others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predictor {
+    /// Names of the table's columns, for people; their number is what counts.
+    pub columns: Vec<String>,
+    /// What was found, any number for each column. An encoder takes those that save most on the values before it.
+    pub formulas: Vec<ColumnFormula>,
+}
+
+/// A formula for one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnFormula {
+    /// The column it gives, from 0.
+    pub column: usize,
+    /// The text form of a [`Formula`], with the other columns as `x0`, `x1`, ...
+    #[serde(with = "formula_text")]
+    pub formula: Formula,
+}
+
+mod formula_text {
+    use crate::related::Formula;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(formula: &Formula, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(formula)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Formula, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 /// What one latent vector stands for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Extents of the block of values that one latent vector stands for: the trailing axes of the array.
@@ -57,8 +99,14 @@ pub struct Input {
     pub normalisation: Normalisation,
 }
 
+impl Input {
+    fn is_left_out(&self) -> bool {
+        self.tile.is_empty()
+    }
+}
+
 /// How values become network inputs: `input = (value - offset) / scale`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Normalisation {
     /// The same offset and scale for every chunk.
@@ -69,6 +117,7 @@ pub enum Normalisation {
         scale: f64,
     },
     /// `offset` is the chunk's minimum, `scale` its maximum minus its minimum; both are stored in the chunk.
+    #[default]
     Range,
     /// `offset` is the mean of each tile, stored per tile as a further latent in steps of the residual; `scale` as for
     /// `range`.
@@ -82,13 +131,19 @@ pub enum Normalisation {
 }
 
 /// The latent vector.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latents {
     /// Its length: the encoder's output, the decoder's input.
     pub count: usize,
     /// Recommended quantisation step of each latent.
     pub step: Vec<f64>,
+}
+
+impl Latents {
+    fn is_left_out(&self) -> bool {
+        self.count == 0
+    }
 }
 
 impl Manifest {
@@ -110,10 +165,11 @@ impl Manifest {
             None => return Err(wrong(format!("the line `format = {FORMAT}` is missing"))),
         }
         match table.get("family").and_then(toml::Value::as_str) {
-            Some("autoencoder") | None => {}
+            Some("autoencoder" | "predictor") | None => {}
             Some(other) => {
                 return Err(Error::unsupported(format!(
-                    "manifest.toml: family = {other:?} is not supported by this version; it has: \"autoencoder\""
+                    "manifest.toml: family = {other:?} is not supported by this version; it has: \"autoencoder\", \
+                     \"predictor\""
                 )));
             }
         }
@@ -125,6 +181,7 @@ impl Manifest {
     /// The lowest format that has everything this manifest uses: what a writer puts into [`Manifest::format`].
     pub fn least_format(&self) -> u32 {
         match self.input.normalisation {
+            _ if self.family == Family::Predictor => 2,
             Normalisation::Columns { .. } => 2,
             Normalisation::Fixed { .. } | Normalisation::Range | Normalisation::Tile => 1,
         }
@@ -160,6 +217,16 @@ impl Manifest {
         if self.license.trim().is_empty() {
             return Err(wrong("license is empty: expected an SPDX expression, such as \"CC-BY-4.0\""));
         }
+        match (self.family, &self.predictor) {
+            (Family::Predictor, Some(predictor)) => predictor.validate(self),
+            (Family::Predictor, None) => Err(wrong("the family predictor needs a table [predictor]")),
+            (_, Some(_)) => Err(wrong("[predictor] is for the family predictor")),
+            (_, None) => self.validate_tiles(),
+        }
+    }
+
+    /// What families that code tiles by latents need.
+    fn validate_tiles(&self) -> Result<()> {
         let tile = &self.input.tile;
         let values = tile.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
         if tile.is_empty()
@@ -208,6 +275,29 @@ impl Manifest {
     }
 }
 
+impl Predictor {
+    /// Columns a table may have.
+    const MAX_COLUMNS: usize = 4096;
+
+    fn validate(&self, manifest: &Manifest) -> Result<()> {
+        if !(manifest.input.is_left_out() && manifest.latents.is_left_out()) {
+            return Err(wrong("the family predictor has no [input] and no [latents]"));
+        }
+        let n = self.columns.len();
+        if !(2..=Self::MAX_COLUMNS).contains(&n) {
+            return Err(wrong(format!("predictor.columns has {n} names: expected 2 to {}", Self::MAX_COLUMNS)));
+        }
+        for (i, ColumnFormula { column, formula }) in self.formulas.iter().enumerate() {
+            let of = |e: String| wrong(format!("predictor.formulas[{i}]: {e}"));
+            formula.check(n).map_err(of)?;
+            if *column >= n || formula.columns().contains(column) {
+                return Err(of(format!("column {column} of {n} from columns {:?}", formula.columns())));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn wrong(message: impl std::fmt::Display) -> Error {
     Error::model(format!("manifest.toml: {message}"))
 }
@@ -250,7 +340,8 @@ anything = "goes"
             ("format = 1", "format = 0", ErrorKind::ModelInvalid, "expected 1"),
             ("format = 1", "format = 3", ErrorKind::Version, "newer version"),
             ("format = 1", "", ErrorKind::ModelInvalid, "missing"),
-            ("\"autoencoder\"", "\"predictor\"", ErrorKind::Unsupported, "autoencoder"),
+            ("\"autoencoder\"", "\"oracle\"", ErrorKind::Unsupported, "autoencoder"),
+            ("\"autoencoder\"", "\"predictor\"", ErrorKind::ModelInvalid, "expected 2"),
             ("dense-test", "../etc", ErrorKind::ModelInvalid, "name"),
             ("dense-test", "a/b", ErrorKind::ModelInvalid, "name"),
             ("CC0-1.0", " ", ErrorKind::ModelInvalid, "SPDX"),
@@ -333,5 +424,41 @@ step = [1.0]
             assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{to}: {error}");
             assert!(error.message().contains(says), "{to}: {error}");
         }
+    }
+
+    const PREDICTOR: &str = r#"
+format = 2
+name = "kinematics"
+family = "predictor"
+description = "A test."
+license = "CC0-1.0"
+[predictor]
+columns = ["pt", "phi", "px"]
+[[predictor.formulas]]
+column = 2
+formula = "1*x0*cos(x1)"
+"#;
+
+    #[test]
+    fn a_predictor_has_formulas_and_nothing_else() {
+        let manifest = Manifest::parse(PREDICTOR).unwrap();
+        assert_eq!(manifest.predictor.as_ref().unwrap().formulas[0].formula.columns(), [0, 1]);
+        assert_eq!(Manifest::parse(&manifest.to_toml().unwrap()).unwrap(), manifest);
+        let cases = [
+            ("format = 2", "format = 1", "expected 2"),
+            ("column = 2", "column = 0", "column 0 of 3"),
+            ("column = 2", "column = 3", "column 3 of 3"),
+            ("x0*", "x7*", "x7"),
+            ("cos(", "cost(", "cost"),
+            ("[predictor]", "[latents]\ncount = 1\nstep = [1.0]\n[predictor]", "no [latents]"),
+            ("family = \"predictor\"", "family = \"autoencoder\"", "[predictor] is for"),
+            ("[\"pt\", \"phi\", \"px\"]", "[\"pt\"]", "expected 2 to"),
+        ];
+        for (from, to, says) in cases {
+            let error = Manifest::parse(&PREDICTOR.replacen(from, to, 1)).unwrap_err();
+            assert!(error.message().contains(says), "{to}: {error}");
+        }
+        let without = &PREDICTOR[..PREDICTOR.find("[predictor]").unwrap()];
+        assert!(Manifest::parse(without).unwrap_err().message().contains("needs a table"));
     }
 }

@@ -11,7 +11,7 @@ mod source;
 mod transform;
 
 pub use id::BundleId;
-pub use manifest::{Family, Input, Latents, Manifest, Normalisation};
+pub use manifest::{ColumnFormula, Family, Input, Latents, Manifest, Normalisation, Predictor};
 pub use source::{BundleSource, MemorySource};
 pub use transform::Transform;
 
@@ -49,19 +49,33 @@ impl Bundle {
         decoder: Vec<u8>,
         card: Option<String>,
     ) -> Result<Bundle> {
-        let mut sections: Sections = Default::default();
-        sections[MANIFEST] = Some(Section::new(manifest_toml.as_bytes().to_vec()));
-        sections[DECODER] = Some(Section::new(decoder));
-        sections[ENCODER] = encoder.map(Section::new);
-        sections[CARD] = card.filter(|text| !text.is_empty()).map(|text| Section::new(text.into_bytes()));
-        packed::check_lengths(&sections)?;
-        let bundle = Self::from_sections(sections)?;
+        let bundle = Self::of_parts(manifest_toml, encoder, Some(decoder), card)?;
         bundle.decoder()?;
         match bundle.encoder() {
             // An encoder that needs a runtime which is not here may still be packed; one left out is no encoder.
             Err(e) if !matches!(e.kind(), ErrorKind::RuntimeMissing | ErrorKind::ModelMissing) => Err(e),
             _ => Ok(bundle),
         }
+    }
+
+    /// A bundle of the family `predictor`, which has no networks.
+    pub fn of_formulas(manifest_toml: &str, card: Option<String>) -> Result<Bundle> {
+        Self::of_parts(manifest_toml, None, None, card)
+    }
+
+    fn of_parts(
+        manifest_toml: &str,
+        encoder: Option<Vec<u8>>,
+        decoder: Option<Vec<u8>>,
+        card: Option<String>,
+    ) -> Result<Bundle> {
+        let mut sections: Sections = Default::default();
+        sections[MANIFEST] = Some(Section::new(manifest_toml.as_bytes().to_vec()));
+        sections[DECODER] = decoder.map(Section::new);
+        sections[ENCODER] = encoder.map(Section::new);
+        sections[CARD] = card.filter(|text| !text.is_empty()).map(|text| Section::new(text.into_bytes()));
+        packed::check_lengths(&sections)?;
+        Self::from_sections(sections)
     }
 
     /// Reads the packed form. Every section's digest is checked; the networks are loaded when first asked for.
@@ -73,6 +87,12 @@ impl Bundle {
         let text = content(&sections, MANIFEST).unwrap_or_default();
         let text = std::str::from_utf8(text).map_err(|e| Error::model(format!("manifest.toml is not UTF-8: {e}")))?;
         let manifest = Manifest::parse(text)?;
+        match (manifest.family, &sections[DECODER], &sections[ENCODER]) {
+            (Family::Predictor, None, None) => {}
+            (Family::Predictor, ..) => return Err(Error::model("a bundle of the family predictor has no networks")),
+            (_, None, _) => return Err(Error::corrupt("bundle: section decoder.onnx is missing")),
+            (_, Some(_), _) => {}
+        }
         if content(&sections, CARD).is_some_and(|card| std::str::from_utf8(card).is_err()) {
             return Err(Error::model("CARD.md is not UTF-8"));
         }
@@ -128,14 +148,21 @@ impl Bundle {
         content(&self.sections, ENCODER)
     }
 
-    /// The length of the [`Contents::DecoderOnly`] form: what reports call the model's bytes.
+    /// The length of the [`Contents::DecoderOnly`] form: what reports call the model's bytes. 0 for a predictor, which no
+    /// reader needs.
     pub fn decoder_bytes(&self) -> usize {
+        if self.manifest.family == Family::Predictor {
+            return 0;
+        }
         *self.decoder_bytes.get_or_init(|| self.to_bytes(Contents::DecoderOnly).len())
     }
 
     /// The decoder, loaded once.
     pub fn decoder(&self) -> Result<&Network> {
         let loaded = self.decoder.get_or_init(|| {
+            if self.manifest.family == Family::Predictor {
+                return Err(Error::model(format!("bundle {} holds formulas, no decoder", self.manifest.name)));
+            }
             let network = Network::from_onnx(self.decoder_onnx())
                 .map_err(|e| e.context(format_args!("decoder.onnx of bundle {}", self.manifest.name)))?;
             let (latents, values) = (self.manifest.latents.count, self.manifest.tile_values());

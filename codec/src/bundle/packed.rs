@@ -11,8 +11,8 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 6;
 const CHECKSUM_BYTES: usize = 8;
 
-/// The sections in their one order: name, largest length, whether it must be in the table, whether it is part of the
-/// id.
+/// The sections in their one order: name, largest length, whether every copy has to have its content, whether it is part
+/// of the id.
 const SECTIONS: [(&str, u64, bool, bool); 4] = [
     ("manifest.toml", 1 << 20, true, true),
     ("decoder.onnx", 1 << 28, true, true),
@@ -166,7 +166,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sections> {
                 section.content = read_section(&mut cursor, section, stored[i], required)
                     .map_err(|e| e.context(format_args!("bundle section {name}")))?;
             }
-            None if required => return Err(Error::corrupt(format!("bundle: section {name} is missing"))),
+            // Which others a bundle needs depends on its family.
+            None if i == MANIFEST => return Err(Error::corrupt(format!("bundle: section {name} is missing"))),
             None => {}
         }
     }

@@ -13,6 +13,13 @@ pub(crate) struct Exceptions {
 }
 
 impl Exceptions {
+    /// These positions of an array.
+    pub fn of(elements: Elements<'_>, positions: &[usize]) -> Self {
+        let size = elements.dtype.size_bytes();
+        let bits = positions.iter().flat_map(|&i| &elements.bytes[i * size..(i + 1) * size]).copied().collect();
+        Self { positions: positions.to_vec(), bits }
+    }
+
     pub fn write(elements: Elements<'_>, positions: &[usize], out: &mut Writer) {
         out.varint(positions.len() as u64);
         if positions.is_empty() {

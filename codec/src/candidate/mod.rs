@@ -8,6 +8,7 @@
 //! | 3 | [`numbers`] | the numbers through pcodec, lossless |
 //! | 4 | [`crate::family::autoencoder`] | a bundle's latents and the residual |
 //! | 5 | [`interpolated`] | the residual of multi-level interpolation |
+//! | 6 | [`crate::related`] | quantised integers given columns decoded before |
 //!
 //! The ids reach disk: never reuse or reorder them.
 
@@ -31,10 +32,11 @@ pub(crate) const QUANTISED: u8 = 2;
 pub(crate) const NUMBERS: u8 = 3;
 pub(crate) const AUTOENCODER: u8 = 4;
 pub(crate) const INTERPOLATED: u8 = 5;
+pub(crate) const RELATED: u8 = 6;
 
 /// The candidates that an auction can do without, by the name users know. What is left over is stored as it is.
 pub const OPTIONAL: [(&str, u8); 4] =
-    [("quantised", QUANTISED), ("numbers", NUMBERS), ("interpolated", INTERPOLATED), ("autoencoder", AUTOENCODER)];
+    [("quantised", QUANTISED), ("numbers", NUMBERS), ("interpolated", INTERPOLATED), ("related", RELATED), ("autoencoder", AUTOENCODER)];
 
 /// One part of a chunk as every candidate sees it: a whole chunk, or one column of a table.
 pub(crate) struct Part<'a> {

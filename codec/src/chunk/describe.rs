@@ -24,11 +24,13 @@ pub struct Description {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartDescription {
-    /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `interpolated`, `autoencoder`.
+    /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `interpolated`, `related`,
+    /// `autoencoder`.
     pub candidate: &'static str,
     /// Bytes of the part.
     pub len_bytes: usize,
-    /// For `lorenzo`, the order along each working axis: `1,1,2`. For `plain` and `lorenzo`, the entropy coder as well.
+    /// For `lorenzo`, the order along each working axis: `1,1,2`. For `plain` and `lorenzo`, the entropy coder as well. For
+    /// `related`, the columns it is coded with: `4,6` or `= 1*x4*cos(x6)`.
     pub detail: String,
 }
 
@@ -49,6 +51,7 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
             candidate::CONSTANT => ("constant", String::new()),
             candidate::NUMBERS => ("numbers", "pco".to_owned()),
             candidate::INTERPOLATED => ("interpolated", String::new()),
+            candidate::RELATED => ("related", crate::related::summarise(payload, n_parts)?),
             candidate::AUTOENCODER => ("autoencoder", String::new()),
             candidate::QUANTISED => {
                 let summary = candidate::quantised::summarise(payload, header.dtype, n_values)?;

@@ -4,6 +4,7 @@ mod describe;
 mod explain;
 mod header;
 mod read;
+mod table;
 mod write;
 
 pub use describe::{Description, PartDescription, describe};

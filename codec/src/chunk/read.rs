@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::family;
 use crate::params::{ByteOrder, Dtype};
 use crate::registry::Registry;
+use crate::related;
 use crate::wire::Reader;
 use std::sync::Arc;
 
@@ -100,32 +101,63 @@ pub fn decode(stream: &[u8], registry: &Registry, limits: &Limits) -> Result<Dec
     let (shape, n_parts) = header.parts();
     if n_parts == 1 {
         let mut target = Target { dtype: header.dtype, out: &mut values };
-        decode_part(&mut input, bundle.as_deref(), &shape, &mut target)?;
+        decode_part(input.block("a part")?, bundle.as_deref(), &shape, &mut target)?;
     } else if n_parts > 1 {
-        let size = header.dtype.size_bytes();
-        let mut column = vec![0; len / n_parts];
-        for c in 0..n_parts {
-            let mut target = Target { dtype: header.dtype, out: &mut column };
-            decode_part(&mut input, bundle.as_deref(), &shape, &mut target)
-                .map_err(|e| e.context(format_args!("column {c}")))?;
-            for (row, element) in column.chunks_exact(size).enumerate() {
-                let at = (row * n_parts + c) * size;
-                values[at..at + size].copy_from_slice(element);
-            }
-        }
+        let parts = (0..n_parts).map(|_| input.block("a part")).collect::<Result<Vec<_>>>()?;
+        decode_columns(&parts, bundle.as_deref(), &shape, header.dtype, &mut values)?;
     }
     input.finish("the last part")?;
     swap_order(&mut values, header.dtype, header.byte_order);
     Ok(Decoded { dtype: header.dtype, byte_order: header.byte_order, shape: header.shape, values })
 }
 
-fn decode_part(
-    input: &mut Reader<'_>,
+/// Decodes the columns of a table, each after those it is predicted from.
+fn decode_columns(
+    parts: &[&[u8]],
+    bundle: Option<&Bundle>,
+    shape: &[usize],
+    dtype: Dtype,
+    values: &mut [u8],
+) -> Result<()> {
+    let (n, size) = (parts.len(), dtype.size_bytes());
+    let in_column = |c: usize| move |e: Error| e.context(format_args!("column {c}"));
+    let mut parents = vec![Vec::new(); n];
+    let mut is_parent = vec![false; n];
+    for (c, part) in parts.iter().enumerate() {
+        if let Some((&candidate::RELATED, payload)) = part.split_first() {
+            parents[c] = related::parents_of(payload, n).map_err(in_column(c))?;
+            for &p in &parents[c] {
+                *is_parent.get_mut(p).ok_or_else(|| Error::corrupt(format!("column {c} needs column {p} of {n}")))? =
+                    true;
+            }
+        }
+    }
+    let mut decoded = related::Decoded::new(n);
+    let mut column = vec![0; values.len() / n];
+    for c in related::order(n, |c| parents[c].clone())? {
+        let mut target = Target { dtype, out: &mut column };
+        match parts[c].split_first() {
+            Some((&candidate::RELATED, payload)) => related::decode(payload, n, &decoded, &mut target),
+            _ => decode_part(parts[c], bundle, shape, &mut target),
+        }
+        .map_err(in_column(c))?;
+        if is_parent[c] {
+            decoded.put(c, dtype, &column);
+        }
+        for (row, element) in column.chunks_exact(size).enumerate() {
+            let at = (row * n + c) * size;
+            values[at..at + size].copy_from_slice(element);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn decode_part(
+    part: &[u8],
     bundle: Option<&Bundle>,
     shape: &[usize],
     target: &mut Target<'_>,
 ) -> Result<()> {
-    let part = input.block("a part")?;
     let (&method, payload) = part.split_first().ok_or_else(|| Error::corrupt("a part without a method"))?;
     match method {
         candidate::RAW => raw::decode(payload, target),

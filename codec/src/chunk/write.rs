@@ -6,15 +6,17 @@
 use super::checksum;
 use super::header::Header;
 use super::read::{Limits, decode};
+use super::table;
 use crate::bound::{Promise, check};
-use crate::bundle::{Bundle, Contents};
+use crate::bundle::{Bundle, Contents, Family as FamilyName};
 use crate::candidate::{self, Part, constant, interpolated, numbers, quantised, raw};
 use crate::element::{Elements, swap_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::family;
 use crate::params::{Bound, Effort, ModelChoice, Params};
-use crate::quantize::quantise;
+use crate::quantize::{Quantised, quantise};
 use crate::registry::Registry;
+use crate::related::Formula;
 use crate::special::Specials;
 use crate::wire::Writer;
 use std::sync::Arc;
@@ -44,17 +46,19 @@ pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec
     } else {
         values
     };
-    let models = models(params, registry)?;
-    let stream = Auction { params, canonical, models }.run()?;
+    let (models, predictors) = models(params, registry)?;
+    let stream = Auction { params, canonical, models, predictors }.run()?;
     if params.check_decode {
         check_decode(params, values, &stream, registry)?;
     }
     Ok(stream)
 }
 
-/// The bundles that take part.
-fn models(params: &Params, registry: &Registry) -> Result<Vec<Arc<Bundle>>> {
+/// The bundles that take part: those that code parts, and those that predict columns.
+fn models(params: &Params, registry: &Registry) -> Result<(Vec<Arc<Bundle>>, Vec<Arc<Bundle>>)> {
+    let is_predictor = |bundle: &Arc<Bundle>| bundle.manifest().family == FamilyName::Predictor;
     let fits = |bundle: &Bundle| match family::of(bundle) {
+        _ if bundle.manifest().family == FamilyName::Predictor => family::predictor::fits(bundle, &params.shape),
         Some(family) => family.fits(bundle, params.dtype, &params.shape),
         None => Err(Error::unsupported("the model's family is unknown to this build")),
     };
@@ -67,6 +71,7 @@ fn models(params: &Params, registry: &Registry) -> Result<Vec<Arc<Bundle>>> {
             vec![bundle]
         }
     };
+    let (predictors, models): (Vec<_>, Vec<_>) = models.into_iter().partition(is_predictor);
     if params.bound == Bound::Latent && models.is_empty() {
         return Err(Error::new(
             ErrorKind::ModelMissing,
@@ -76,7 +81,7 @@ fn models(params: &Params, registry: &Registry) -> Result<Vec<Arc<Bundle>>> {
             ),
         ));
     }
-    Ok(models)
+    Ok((models, predictors))
 }
 
 /// Decodes what was written and compares it with the input.
@@ -93,23 +98,26 @@ fn check_decode(params: &Params, values: &[u8], stream: &[u8], registry: &Regist
     )))
 }
 
-struct Auction<'a> {
-    params: &'a Params,
+pub(super) struct Auction<'a> {
+    pub(super) params: &'a Params,
     /// Little-endian elements.
-    canonical: &'a [u8],
+    pub(super) canonical: &'a [u8],
     models: Vec<Arc<Bundle>>,
+    predictors: Vec<Arc<Bundle>>,
 }
 
 /// One part as it will be written: method and payload, and the model it needs.
-struct Winner {
-    bytes: Vec<u8>,
+pub(super) struct Winner {
+    pub(super) bytes: Vec<u8>,
     model: Option<Arc<Bundle>>,
 }
 
 impl Auction<'_> {
     fn run(&self) -> Result<Vec<u8>> {
         let params = self.params;
-        let is_columnar = params.per_column || (self.models.is_empty() && self.columns_pay());
+        // A predictor asked for by name says that this is a table.
+        let is_table = !self.predictors.is_empty() && matches!(params.model, ModelChoice::Bundle(_));
+        let is_columnar = params.per_column || is_table || (self.models.is_empty() && self.columns_pay());
         let mut winners = Vec::new();
         if self.canonical.is_empty() {
             // No values, no parts.
@@ -118,11 +126,7 @@ impl Auction<'_> {
             let rows = &params.shape[..params.shape.len() - 1];
             // A bound that is meant of the whole array is resolved before the columns part.
             let promise = if params.per_column { None } else { Some(self.promise(self.canonical)) };
-            for column in 0..n_columns {
-                let column = gather_column(self.canonical, params.dtype.size_bytes(), n_columns, column);
-                let promise = promise.unwrap_or_else(|| self.promise(&column));
-                winners.push(self.part(&column, rows, promise, n_columns == 1)?);
-            }
+            winners = table::encode(self, n_columns, rows, promise)?;
         } else {
             winners.push(self.part(self.canonical, &params.shape, self.promise(self.canonical), true)?);
         }
@@ -150,12 +154,12 @@ impl Auction<'_> {
         Ok(out.bytes)
     }
 
-    fn specials(&self, bytes: &[u8]) -> Specials {
+    pub(super) fn specials(&self, bytes: &[u8]) -> Specials {
         Specials::find(Elements::new(self.params.dtype, bytes), self.params.fill_bits())
     }
 
     /// The bound resolved against these values.
-    fn promise(&self, bytes: &[u8]) -> Promise {
+    pub(super) fn promise(&self, bytes: &[u8]) -> Promise {
         let elements = Elements::new(self.params.dtype, bytes);
         let is_special = crate::special::special_test(self.params.dtype, self.params.fill_bits());
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -200,8 +204,13 @@ impl Auction<'_> {
         apart < whole
     }
 
+    /// The formulas that models offer for a table of this many columns: target and formula.
+    pub(super) fn formulas(&self, n_columns: usize) -> Vec<(usize, Formula)> {
+        family::predictor::formulas(self.predictors.iter().map(|b| &**b), n_columns)
+    }
+
     /// Holds the auction for one part.
-    fn part(&self, bytes: &[u8], shape: &[usize], promise: Promise, models_allowed: bool) -> Result<Winner> {
+    pub(super) fn part(&self, bytes: &[u8], shape: &[usize], promise: Promise, models_allowed: bool) -> Result<Winner> {
         let params = self.params;
         let elements = Elements::new(params.dtype, bytes);
         let specials = self.specials(bytes);
@@ -209,28 +218,34 @@ impl Auction<'_> {
         if promise == Promise::None {
             return self.latents_only(&part, models_allowed);
         }
-        let quantised = quantise(elements, &specials, promise);
-        if let Some(constant) = constant::encode(&part, &quantised) {
-            let mut best = Winner { bytes: with_method(candidate::CONSTANT, constant), model: None };
-            best.keep_no_larger_than_raw(&part);
+        self.part_of(&part, &quantise(elements, &specials, promise), models_allowed)
+    }
+
+    /// The same for a part that has been quantised.
+    pub(super) fn part_of(&self, part: &Part<'_>, quantised: &Quantised, models_allowed: bool) -> Result<Winner> {
+        let params = self.params;
+        let Part { elements, promise, .. } = *part;
+        if let Some(constant) = constant::encode(part, quantised) {
+            let mut best = Winner::new(with_method(candidate::CONSTANT, constant));
+            best.keep_no_larger_than_raw(part);
             return Ok(best);
         }
         let allow = |method| params.candidates.allow(method);
-        let mut best = if allow(candidate::QUANTISED) {
-            Winner { bytes: with_method(candidate::QUANTISED, quantised::encode(&part, &quantised)), model: None }
+        let mut best = Winner::new(if allow(candidate::QUANTISED) {
+            with_method(candidate::QUANTISED, quantised::encode(part, quantised))
         } else {
-            Winner { bytes: with_method(candidate::RAW, raw::encode(&part)), model: None }
-        };
+            with_method(candidate::RAW, raw::encode(part))
+        });
         let is_short = promise == Promise::Exact && elements.len() <= 1 << 16;
         if allow(candidate::NUMBERS)
             && (is_short || self.numbers_pay(elements, best.bytes.len()))
-            && let Some(numbers) = numbers::encode(&part)
+            && let Some(numbers) = numbers::encode(part)
         {
             best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
         }
         if allow(candidate::INTERPOLATED)
             && params.effort != Effort::Fast
-            && let Some(interpolated) = interpolated::encode(&part, best.bytes.len())
+            && let Some(interpolated) = interpolated::encode(part, best.bytes.len())
         {
             best.keep_smaller(with_method(candidate::INTERPOLATED, interpolated), None);
         }
@@ -241,7 +256,7 @@ impl Auction<'_> {
                 let carried = |bundle: &Bundle| if params.embed { bundle.decoder_bytes() } else { 0 };
                 let cost_of_best = best.bytes.len() + best.model.as_deref().map_or(0, carried);
                 let Some(to_beat) = cost_of_best.checked_sub(carried(bundle)) else { continue };
-                match family.encode(bundle, &part, to_beat) {
+                match family.encode(bundle, part, to_beat) {
                     Ok(Some(payload)) => {
                         let bytes = with_method(family.method(), payload);
                         if bytes.len() < to_beat {
@@ -256,7 +271,7 @@ impl Auction<'_> {
                 }
             }
         }
-        best.keep_no_larger_than_raw(&part);
+        best.keep_no_larger_than_raw(part);
         Ok(best)
     }
 
@@ -297,26 +312,30 @@ impl Auction<'_> {
 }
 
 impl Winner {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, model: None }
+    }
+
     fn keep_no_larger_than_raw(&mut self, part: &Part<'_>) {
         if self.bytes.len() >= part.elements.bytes.len() {
             self.keep_smaller(with_method(candidate::RAW, raw::encode(part)), None);
         }
     }
 
-    fn keep_smaller(&mut self, bytes: Vec<u8>, model: Option<Arc<Bundle>>) {
+    pub(super) fn keep_smaller(&mut self, bytes: Vec<u8>, model: Option<Arc<Bundle>>) {
         if bytes.len() < self.bytes.len() {
             *self = Winner { bytes, model };
         }
     }
 }
 
-fn with_method(method: u8, payload: Vec<u8>) -> Vec<u8> {
+pub(super) fn with_method(method: u8, payload: Vec<u8>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(payload.len() + 1);
     bytes.push(method);
     bytes.extend_from_slice(&payload);
     bytes
 }
 
-fn gather_column(bytes: &[u8], size: usize, n_columns: usize, column: usize) -> Vec<u8> {
+pub(super) fn gather_column(bytes: &[u8], size: usize, n_columns: usize, column: usize) -> Vec<u8> {
     bytes.chunks_exact(n_columns * size).flat_map(|row| &row[column * size..(column + 1) * size]).copied().collect()
 }

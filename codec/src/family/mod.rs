@@ -1,6 +1,8 @@
-//! Model families: how a trained bundle predicts values. One file each, and one line in [`FAMILIES`].
+//! Model families: how a trained bundle predicts values. One file each, and one line in [`FAMILIES`] for those that code
+//! a part by themselves; [`predictor`] only tells how columns of a table follow from others.
 
 pub(crate) mod autoencoder;
+pub(crate) mod predictor;
 
 use crate::bundle::{Bundle, Family as FamilyName};
 use crate::candidate::{Part, Target};

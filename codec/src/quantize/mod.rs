@@ -92,6 +92,28 @@ impl Quantiser {
         }
     }
 
+    /// Where a value lies among the integers, for predictions: `decode` of the nearest integer comes closest to it. NaN
+    /// where it lies nowhere.
+    pub fn position(self, dtype: Dtype, v: f64) -> f64 {
+        let pattern = || bits_to_pattern(dtype, f64_to_bits(dtype, v)) as f64;
+        match self {
+            _ if v.is_nan() => v,
+            Quantiser::Bits { shift } => pattern() / (1u64 << shift) as f64,
+            Quantiser::Linear { offset, step } => (v - offset) / step,
+            Quantiser::Integer { offset, step } => (v - offset as f64) / step as f64,
+            Quantiser::Pattern { step } => pattern() / step as f64,
+        }
+    }
+
+    /// How far a decoded value may be from the true one, where that does not depend on the value.
+    pub fn uncertainty(self) -> f64 {
+        match self {
+            Quantiser::Linear { step, .. } => step / 2.0,
+            Quantiser::Integer { step, .. } => (step / 2) as f64,
+            Quantiser::Bits { .. } | Quantiser::Pattern { .. } => 0.0,
+        }
+    }
+
     /// Decodes all integers into little-endian elements.
     pub fn decode_all(self, dtype: Dtype, q: &Ints, out: &mut [u8]) {
         let size = dtype.size_bytes();

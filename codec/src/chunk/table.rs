@@ -1,0 +1,182 @@
+//! Encoding the columns of a table: each as a part of its own, or given columns before it (method 6).
+
+use super::read::decode_part;
+use super::write::{Auction, Winner, gather_column, with_method};
+use crate::bound::Promise;
+use crate::candidate::{self, Exceptions, Part, Target, quantised};
+use crate::element::Elements;
+use crate::error::Result;
+use crate::params::{Dtype, Effort};
+use crate::predict::search::bits_per_value;
+use crate::quantize::{Quantised, quantise};
+use crate::related::{self, Bins, Columns, Decoded, Formula};
+use crate::special::Specials;
+
+/// Tables with more columns, or fewer rows, are not searched for parents.
+const MAX_COLUMNS: usize = 256;
+const MIN_ROWS: usize = 64;
+/// Rows that formulas are judged by.
+const SAMPLE_ROWS: usize = 4096;
+/// A formula has to save this part of a column's bits.
+const MIN_SAVING: f64 = 0.1;
+/// The part of its uncertainty that a decoded value is off by, typically: a uniform error's root mean square is 0.58 of
+/// the largest.
+const TYPICAL: f64 = 0.6;
+
+/// A column as it is coded.
+struct Column {
+    bytes: Vec<u8>,
+    promise: Promise,
+    specials: Specials,
+    quantised: Quantised,
+}
+
+impl Column {
+    fn part<'a>(&'a self, dtype: Dtype, shape: &'a [usize], effort: Effort) -> Part<'a> {
+        let elements = Elements::new(dtype, &self.bytes);
+        Part { elements, shape, specials: &self.specials, promise: self.promise, effort }
+    }
+
+    /// What a reader gets from the quantised integers.
+    fn reconstruct(&self, dtype: Dtype) -> Vec<u8> {
+        let mut out = vec![0; self.bytes.len()];
+        self.quantised.quantiser.decode_all(dtype, &self.quantised.q, &mut out);
+        let mut target = Target { dtype, out: &mut out };
+        Exceptions::of(Elements::new(dtype, &self.bytes), &self.quantised.exceptions).restore(&mut target);
+        target.restore(&self.specials);
+        out
+    }
+}
+
+/// Encodes every column; `promise` is that of all, or `None` where each resolves the bound for itself.
+pub(super) fn encode(
+    auction: &Auction<'_>,
+    n_columns: usize,
+    rows: &[usize],
+    promise: Option<Promise>,
+) -> Result<Vec<Winner>> {
+    let dtype = auction.params.dtype;
+    let effort = auction.params.effort;
+    let n_rows: usize = rows.iter().product();
+    let gather = |column| gather_column(auction.canonical, dtype.size_bytes(), n_columns, column);
+    let is_related = effort != Effort::Fast
+        && auction.params.candidates.allow(candidate::RELATED)
+        && (2..=MAX_COLUMNS).contains(&n_columns)
+        && n_rows >= MIN_ROWS
+        && promise != Some(Promise::None);
+    if !is_related {
+        return (0..n_columns)
+            .map(|c| {
+                let bytes = gather(c);
+                let promise = promise.unwrap_or_else(|| auction.promise(&bytes));
+                auction.part(&bytes, rows, promise, n_columns == 1)
+            })
+            .collect();
+    }
+    let columns: Vec<Column> = (0..n_columns)
+        .map(|c| {
+            let bytes = gather(c);
+            let promise = promise.unwrap_or_else(|| auction.promise(&bytes));
+            let specials = auction.specials(&bytes);
+            let quantised = quantise(Elements::new(dtype, &bytes), &specials, promise);
+            Column { bytes, promise, specials, quantised }
+        })
+        .collect();
+    let mut decoded = Decoded::new(n_columns);
+    for (c, column) in columns.iter().enumerate() {
+        decoded.put(c, dtype, &column.reconstruct(dtype));
+    }
+    let bins: Vec<Bins> = (0..n_columns).map(|c| decoded.bins(c).cloned()).collect::<Result<_>>()?;
+    let formulas = choose_formulas(&columns, &decoded, dtype, n_rows, auction.formulas(n_columns))?;
+    let order = related::order(n_columns, |c| formulas[c].as_ref().map_or(Vec::new(), Formula::columns))?;
+
+    let mut winners: Vec<Option<Winner>> = (0..n_columns).map(|_| None).collect();
+    for (place, &c) in order.iter().enumerate() {
+        let column = &columns[c];
+        let part = column.part(dtype, rows, effort);
+        let formula = formulas[c].clone().map(|formula| {
+            let uncertainty = |p: usize| TYPICAL * columns[p].quantised.quantiser.uncertainty();
+            let deltas = formula.columns().into_iter().map(uncertainty).collect();
+            (formula, deltas)
+        });
+        let candidates = &order[..place];
+        let needs = Columns { parents: related::choose_parents(c, candidates, &bins, n_rows), formula };
+        let is_constant = column.quantised.q.is_constant(&column.specials.classes);
+        let mut given = None;
+        if !is_constant && (!needs.parents.columns.is_empty() || needs.formula.is_some()) {
+            let payload = related::encode(&part, &column.quantised, &needs, &decoded)?;
+            given = Some(Winner::new(with_method(candidate::RELATED, payload)));
+        }
+        let winner = match given {
+            // Far better than what is quick to find needs no long search beside it.
+            Some(given)
+                if effort != Effort::Max && {
+                    let quick = quantised::encode(&column.part(dtype, rows, Effort::Fast), &column.quantised);
+                    given.bytes.len() < quick.len() * 4 / 5
+                } =>
+            {
+                given
+            }
+            given => {
+                let mut alone = auction.part_of(&part, &column.quantised, false)?;
+                given.into_iter().for_each(|given| alone.keep_smaller(given.bytes, None));
+                alone
+            }
+        };
+        // Those after it see what readers will see.
+        if !matches!(winner.bytes[0], candidate::RELATED | candidate::QUANTISED) {
+            let mut out = vec![0; column.bytes.len()];
+            decode_part(&winner.bytes, None, rows, &mut Target { dtype, out: &mut out })?;
+            decoded.put(c, dtype, &out);
+        }
+        winners[c] = Some(winner);
+    }
+    Ok(winners.into_iter().flatten().collect())
+}
+
+/// For each column the formula that saves most, if any saves enough; no circles.
+fn choose_formulas(
+    columns: &[Column],
+    decoded: &Decoded,
+    dtype: Dtype,
+    n_rows: usize,
+    offered: Vec<(usize, Formula)>,
+) -> Result<Vec<Option<Formula>>> {
+    let sample: Vec<usize> = (0..n_rows).step_by(n_rows.div_ceil(SAMPLE_ROWS)).collect();
+    let mut judged = Vec::new();
+    for (target, formula) in offered {
+        let column = &columns[target];
+        let rows = || sample.iter().copied().filter(|&r| !column.specials.is_masked(r));
+        let (mut plain, mut distances) = (Vec::new(), Vec::new());
+        let mut values = Vec::new();
+        for c in formula.columns() {
+            values.push((c, decoded.values(c)?));
+        }
+        for row in rows() {
+            let value = formula.value(|c| values.iter().find(|v| v.0 == c).map_or(0.0, |v| v.1[row]));
+            let position = column.quantised.quantiser.position(dtype, value);
+            let q = column.quantised.q.get(row);
+            plain.push(q);
+            distances.push(if position.abs() < 1e15 { q.wrapping_sub((position + 0.5).floor() as i64) } else { q });
+        }
+        if plain.is_empty() {
+            continue;
+        }
+        let (before, after) = (bits_per_value(&plain), bits_per_value(&distances));
+        if before - after > MIN_SAVING * before {
+            judged.push((before - after, target, formula));
+        }
+    }
+    judged.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut chosen: Vec<Option<Formula>> = vec![None; columns.len()];
+    for (_, target, formula) in judged {
+        if chosen[target].is_none() {
+            chosen[target] = Some(formula);
+            let needs = |c: usize| chosen[c].as_ref().map_or(Vec::new(), Formula::columns);
+            if related::order(columns.len(), needs).is_err() {
+                chosen[target] = None;
+            }
+        }
+    }
+    Ok(chosen)
+}

@@ -1,0 +1,90 @@
+//! Which columns say most about another, from a sample of the rows.
+
+use super::Bins;
+
+/// Rows looked at.
+const SAMPLE: usize = 8192;
+/// Bits it takes to learn the distribution of one pair of bins, roughly.
+const BITS_TO_LEARN: f64 = 2.0;
+/// Parents at most.
+pub(crate) const MAX_PARENTS: usize = 3;
+
+/// The parents of a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parents {
+    /// The strongest first.
+    pub columns: Vec<usize>,
+    /// What says most together with the first.
+    pub pair: Option<usize>,
+}
+
+/// Chooses among `candidates`.
+pub(crate) fn choose(target: usize, candidates: &[usize], bins: &[Bins], n_rows: usize) -> Parents {
+    let stride = n_rows.div_ceil(SAMPLE).max(1);
+    let rows: Vec<usize> = (0..n_rows).step_by(stride).collect();
+    let learning = BITS_TO_LEARN / stride as f64;
+    let of = |c: usize| -> Vec<u32> { rows.iter().map(|&r| bins[c].coarse(r)).collect() };
+    let (values, n_values) = (of(target), bins[target].n_coarse());
+    let alone = conditional_bits(&values, n_values, &vec![0; rows.len()], 1, learning);
+    let mut single: Vec<(f64, usize)> = candidates
+        .iter()
+        .map(|&c| (conditional_bits(&values, n_values, &of(c), bins[c].n_coarse(), learning), c))
+        .filter(|&(bits, _)| bits < 0.995 * alone)
+        .collect();
+    single.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let Some(&(bits, first)) = single.first() else { return Parents::default() };
+    let (first_values, n_first) = (of(first), bins[first].n_coarse());
+    let pair = candidates
+        .iter()
+        .filter(|&&c| c != first)
+        .map(|&c| {
+            let joint: Vec<u32> = of(c).iter().zip(&first_values).map(|(a, b)| a / 2 * n_first as u32 + b).collect();
+            (conditional_bits(&values, n_values, &joint, bins[c].n_coarse().div_ceil(2) * n_first, learning), c)
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|&(together, _)| together < 0.99 * bits);
+    Parents {
+        columns: single.iter().take(MAX_PARENTS).map(|&(_, c)| c).collect(),
+        pair: pair.map(|(_, column)| column),
+    }
+}
+
+/// Bits of the sampled values given those of another column, and of learning their distributions.
+fn conditional_bits(values: &[u32], n_values: usize, given: &[u32], n_given: usize, learning: f64) -> f64 {
+    let mut joint = vec![0u32; n_values * n_given];
+    let mut sums = vec![0u32; n_given];
+    for (&v, &g) in values.iter().zip(given) {
+        joint[g as usize * n_values + v as usize] += 1;
+        sums[g as usize] += 1;
+    }
+    let mut bits = 0.0;
+    for (counts, &sum) in joint.chunks_exact(n_values).zip(&sums).filter(|(_, sum)| **sum > 0) {
+        for &count in counts.iter().filter(|&&count| count > 0) {
+            bits += f64::from(count) * (f64::from(sum) / f64::from(count)).log2() + learning;
+        }
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_who_knows() {
+        let noise = |i: usize, k: u64| ((i as u64 + 1).wrapping_mul(k) >> 40) as f64;
+        let columns: Vec<Vec<f64>> = vec![
+            (0..4000).map(|i| noise(i, 0x9E37_79B9_7F4A_7C15)).collect(),
+            (0..4000).map(|i| noise(i, 0xC2B2_AE3D_27D4_EB4F)).collect(),
+            (0..4000).map(|i| noise(i, 0xC2B2_AE3D_27D4_EB4F) * 2.0 + 5.0).collect(),
+            (0..4000).map(|i| f64::from(noise(i, 0x9E37_79B9_7F4A_7C15) > noise(i, 0xC2B2_AE3D_27D4_EB4F))).collect(),
+        ];
+        let bins: Vec<Bins> = columns.iter().map(|c| Bins::new(c)).collect();
+        assert_eq!(choose(2, &[0, 1], &bins, 4000).columns, [1]);
+        let parents = choose(3, &[0, 1], &bins, 4000);
+        assert_eq!(parents.columns.len(), 2);
+        assert!(parents.pair.is_some(), "{parents:?}");
+        assert_eq!(choose(1, &[0], &bins, 4000), Parents::default());
+        assert_eq!(choose(1, &[], &bins, 4000), Parents::default());
+    }
+}

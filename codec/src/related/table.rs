@@ -1,0 +1,196 @@
+//! One column as method 6: what it needs, and the payload.
+//!
+//! | field | |
+//! |---|---|
+//! | parents | number (u8, at most 3), then each column (varint) |
+//! | pair | column + 1 (varint), 0 for none |
+//! | formula | a block: empty, or the formula and an f64 for each of its columns |
+//! | special values, quantiser, exceptions | as in method 2 |
+//! | smallest integer | varint, signed |
+//! | levels, raw levels | u8, u8 |
+//! | the rest | range coder |
+
+use super::coder::{self, Contexts, Shape};
+use super::parents::{MAX_PARENTS, Parents};
+use super::predict::Prediction;
+use super::{Bins, Formula};
+use crate::candidate::{Exceptions, Part, Target};
+use crate::element::Elements;
+use crate::error::{Error, Result};
+use crate::params::Dtype;
+use crate::predict::stream::Ints;
+use crate::quantize::{Quantised, Quantiser};
+use crate::special::Specials;
+use crate::wire::{Reader, Writer};
+use std::cell::OnceCell;
+
+/// Decoded columns, as those after them see them.
+pub(crate) struct Decoded {
+    columns: Vec<Option<Column>>,
+}
+
+struct Column {
+    values: Vec<f64>,
+    bins: OnceCell<Bins>,
+}
+
+impl Decoded {
+    pub fn new(n_columns: usize) -> Self {
+        Self { columns: (0..n_columns).map(|_| None).collect() }
+    }
+
+    /// A column has been decoded: little-endian elements.
+    pub fn put(&mut self, column: usize, dtype: Dtype, bytes: &[u8]) {
+        let elements = Elements::new(dtype, bytes);
+        let values = (0..elements.len()).map(|i| elements.value(i)).collect();
+        self.columns[column] = Some(Column { values, bins: OnceCell::new() });
+    }
+
+    fn get(&self, column: usize) -> Result<&Column> {
+        let column_or_none = self.columns.get(column).and_then(Option::as_ref);
+        column_or_none.ok_or_else(|| Error::corrupt(format!("column {column} is needed before it is decoded")))
+    }
+
+    /// The values of a decoded column.
+    pub fn values(&self, column: usize) -> Result<&[f64]> {
+        Ok(&self.get(column)?.values)
+    }
+
+    /// Its bins.
+    pub fn bins(&self, column: usize) -> Result<&Bins> {
+        let column = self.get(column)?;
+        Ok(column.bins.get_or_init(|| Bins::new(&column.values)))
+    }
+}
+
+/// What a column is coded with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Columns {
+    pub parents: Parents,
+    /// The formula, and how far each of its columns may be from its true value.
+    pub formula: Option<(Formula, Vec<f64>)>,
+}
+
+impl Columns {
+    /// Every column that has to be decoded before, some perhaps twice.
+    pub fn needed(&self) -> Vec<usize> {
+        let formula = self.formula.iter().flat_map(|(f, _)| f.columns());
+        self.parents.columns.iter().copied().chain(self.parents.pair).chain(formula).collect()
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.u8(self.parents.columns.len() as u8);
+        for &column in &self.parents.columns {
+            out.varint(column as u64);
+        }
+        out.varint(self.parents.pair.map_or(0, |c| c as u64 + 1));
+        let mut formula = Writer::default();
+        if let Some((f, deltas)) = &self.formula {
+            f.write(&mut formula);
+            deltas.iter().for_each(|&d| formula.f64(d));
+        }
+        out.block(&formula.bytes);
+    }
+
+    fn read(input: &mut Reader<'_>, n_columns: usize) -> Result<Self> {
+        let n_parents = usize::from(input.u8("the number of parents")?);
+        if n_parents > MAX_PARENTS {
+            return Err(Error::corrupt(format!("{n_parents} parents: at most {MAX_PARENTS} are allowed")));
+        }
+        let columns = (0..n_parents).map(|_| input.size("a parent")).collect::<Result<Vec<_>>>()?;
+        let pair = input.size("a parent")?.checked_sub(1);
+        if pair.is_some() && columns.is_empty() {
+            return Err(Error::corrupt("a pair of parents without a first one"));
+        }
+        let mut block = Reader::new(input.block("a formula")?);
+        let formula = if block.rest().is_empty() {
+            None
+        } else {
+            let formula = Formula::read(&mut block, n_columns)?;
+            let deltas = formula.columns().iter().map(|_| block.f64("an uncertainty")).collect::<Result<Vec<_>>>()?;
+            block.finish("a formula")?;
+            Some((formula, deltas))
+        };
+        Ok(Self { parents: Parents { columns, pair }, formula })
+    }
+
+    /// Looks everything up, and hands it to `with`.
+    fn resolve<T>(
+        &self,
+        decoded: &Decoded,
+        quantiser: Quantiser,
+        dtype: Dtype,
+        n: usize,
+        with: impl FnOnce(&Contexts<'_>) -> T,
+    ) -> Result<T> {
+        let prediction = match &self.formula {
+            None => None,
+            Some((formula, deltas)) => {
+                for column in formula.columns() {
+                    decoded.values(column)?;
+                }
+                let values = |c: usize| decoded.values(c).unwrap_or_default();
+                Some(Prediction::new(formula, deltas, values, quantiser, dtype, n))
+            }
+        };
+        let parents = self.parents.columns.iter().map(|&c| decoded.bins(c)).collect::<Result<Vec<_>>>()?;
+        let pair = self.parents.pair.map(|c| decoded.bins(c)).transpose()?;
+        Ok(with(&Contexts { parents, pair, prediction: prediction.as_ref() }))
+    }
+}
+
+/// Encodes a column whose parents have been decoded.
+pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, columns: &Columns, decoded: &Decoded) -> Result<Vec<u8>> {
+    let mut out = Writer::default();
+    columns.write(&mut out);
+    part.specials.write(part.dtype(), &mut out);
+    quantised.quantiser.write(&mut out);
+    Exceptions::write(part.elements, &quantised.exceptions, &mut out);
+    let q: Vec<i64> = (0..quantised.q.len()).map(|i| quantised.q.get(i)).collect();
+    let classes = &part.specials.classes;
+    columns.resolve(decoded, quantised.quantiser, part.dtype(), q.len(), |given| {
+        let shape = Shape::of(&q, classes, given.prediction.map(|p| &p.centre[..]));
+        out.varint_signed(shape.base);
+        out.u8(shape.n_levels as u8);
+        out.u8(shape.n_raw as u8);
+        out.raw(&coder::encode(&q, classes, shape, given));
+    })?;
+    Ok(out.bytes)
+}
+
+/// The columns that a payload needs.
+pub(crate) fn parents_of(payload: &[u8], n_columns: usize) -> Result<Vec<usize>> {
+    Ok(Columns::read(&mut Reader::new(payload), n_columns)?.needed())
+}
+
+/// What a payload says of itself, for reports.
+pub(crate) fn summarise(payload: &[u8], n_columns: usize) -> Result<String> {
+    let columns = Columns::read(&mut Reader::new(payload), n_columns)?;
+    let parents: Vec<String> = columns.parents.columns.iter().map(usize::to_string).collect();
+    let formula = columns.formula.map(|(formula, _)| format!(" = {formula}")).unwrap_or_default();
+    Ok(format!("{}{formula}", parents.join(",")).trim_start().to_owned())
+}
+
+/// Decodes a column whose parents have been decoded.
+pub(crate) fn decode(payload: &[u8], n_columns: usize, decoded: &Decoded, target: &mut Target<'_>) -> Result<()> {
+    let n = target.n_values();
+    let mut input = Reader::new(payload);
+    let columns = Columns::read(&mut input, n_columns)?;
+    let specials = Specials::read(target.dtype, n, &mut input)?;
+    let quantiser = Quantiser::read(target.dtype, &mut input)?;
+    let exceptions = Exceptions::read(target.dtype.size_bytes(), n, &mut input)?;
+    let base = input.varint_signed("the smallest integer")?;
+    let n_levels = u32::from(input.u8("the levels")?);
+    let n_raw = u32::from(input.u8("the raw levels")?);
+    if n_levels > 64 || n_raw > n_levels {
+        return Err(Error::corrupt(format!("{n_raw} raw levels of {n_levels}: at most 64, and no more raw than all")));
+    }
+    let shape = Shape { base, n_levels, n_raw };
+    let q = columns.resolve(decoded, quantiser, target.dtype, n, |given| {
+        coder::decode(input.rest(), n, &specials.classes, shape, given)
+    })??;
+    quantiser.decode_all(target.dtype, &Ints::I64(q), target.out);
+    exceptions.restore(target);
+    target.restore(&specials);
+    Ok(())
+}
