@@ -35,8 +35,13 @@ pub(crate) const INTERPOLATED: u8 = 5;
 pub(crate) const RELATED: u8 = 6;
 
 /// The candidates that an auction can do without, by the name users know. What is left over is stored as it is.
-pub const OPTIONAL: [(&str, u8); 4] =
-    [("quantised", QUANTISED), ("numbers", NUMBERS), ("interpolated", INTERPOLATED), ("related", RELATED), ("autoencoder", AUTOENCODER)];
+pub const OPTIONAL: [(&str, u8); 5] = [
+    ("quantised", QUANTISED),
+    ("numbers", NUMBERS),
+    ("interpolated", INTERPOLATED),
+    ("related", RELATED),
+    ("autoencoder", AUTOENCODER),
+];
 
 /// One part of a chunk as every candidate sees it: a whole chunk, or one column of a table.
 pub(crate) struct Part<'a> {
