@@ -104,6 +104,7 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
         license: options.license.clone(),
         input: Input { tile, normalisation: options.normalisation.clone() },
         latents: Latents { count, step },
+        predictor: None,
         training: Default::default(),
         metrics: Default::default(),
     };

@@ -583,6 +583,7 @@ fn finish(
         license: options.license.clone(),
         input: Input { tile: tiles.tile.clone(), normalisation: tiles.normalisation.clone() },
         latents: Latents { count: k, step: vec![1.0; k] },
+        predictor: None,
         training: Default::default(),
         metrics: Default::default(),
     };
