@@ -9,21 +9,18 @@ const MAX_TERMS: usize = 8;
 const EXACT: f64 = 1e-11;
 /// A further term has to leave less than this part of the residual's variance.
 const WORTH_A_TERM: f64 = 0.5;
+/// The same for data of some six digits, as quadratic forms are taken for true.
+const ALMOST_EXACT: f64 = 1e-6;
+/// Terms of a quadratic form at most.
+const MAX_QUADRATIC_TERMS: usize = 12;
 /// What a first term has to explain to be gone on from.
 const FIRST_SHARE: f64 = 0.3;
 
 /// Products of functions of columns, without coefficients.
 pub(super) type Products = Vec<Vec<(Function, usize)>>;
 
-/// A sum found by pursuit.
-pub(super) struct Fit {
-    pub terms: Products,
-    /// Part of the target's variance that is left.
-    pub unexplained: f64,
-}
-
 /// The sums found for a target, from the `beam` best first terms.
-pub(super) fn pursue(target: &[f64], column: usize, atoms: &Atoms, beam: usize) -> Vec<Fit> {
+pub(super) fn pursue(target: &[f64], column: usize, atoms: &Atoms, beam: usize) -> Vec<Products> {
     let usable: Vec<usize> = (0..atoms.len()).filter(|&i| !atoms.has(i, column)).collect();
     let mean = target.iter().sum::<f64>() / target.len() as f64;
     let variance: f64 = target.iter().map(|t| (t - mean) * (t - mean)).sum();
@@ -41,7 +38,7 @@ pub(super) fn pursue(target: &[f64], column: usize, atoms: &Atoms, beam: usize) 
     firsts.into_iter().filter_map(|first| grow(target, variance, first, &usable, atoms)).collect()
 }
 
-fn grow(target: &[f64], variance: f64, first: usize, usable: &[usize], atoms: &Atoms) -> Option<Fit> {
+fn grow(target: &[f64], variance: f64, first: usize, usable: &[usize], atoms: &Atoms) -> Option<Products> {
     let mut chosen = vec![first];
     let mut residual = residual_of(target, &chosen, atoms)?;
     let mut left = energy(&residual) / variance;
@@ -75,7 +72,7 @@ fn grow(target: &[f64], variance: f64, first: usize, usable: &[usize], atoms: &A
             _ => k += 1,
         }
     }
-    Some(Fit { terms: chosen.iter().map(|&i| atoms.factors[i].clone()).collect(), unexplained: left })
+    Some(chosen.iter().map(|&i| atoms.factors[i].clone()).collect())
 }
 
 fn energy(v: &[f64]) -> f64 {
@@ -156,14 +153,88 @@ fn least_squares(columns: &[Vec<f64>], target: &[f64]) -> Option<Vec<f64>> {
     x.iter().all(|v| v.is_finite()).then_some(x)
 }
 
+/// A target as a sum of products of columns, as in the square of an invariant mass: many terms that nearly cancel, which the
+/// greedy pursuit misses. Orthogonal least squares (S. Chen, S. A. Billings, W. Luo, 1989) adds the term that leaves least;
+/// what it picked up on the way goes again.
+pub(super) fn quadratic_form(target: &[f64], column: usize, rows: &[Vec<f64>]) -> Option<Products> {
+    /// Terms on the way.
+    const MOST: usize = 40;
+    /// Columns that are tried.
+    const MOST_COLUMNS: usize = 32;
+    if rows.len() > MOST_COLUMNS {
+        return None;
+    }
+    let others: Vec<usize> = (0..rows.len()).filter(|&c| c != column).collect();
+    let mut products: Products = vec![vec![]];
+    for (i, &a) in others.iter().enumerate() {
+        products.push(vec![(Function::Square, a)]);
+        products.extend(others[i + 1..].iter().map(|&b| vec![(Function::Identity, a), (Function::Identity, b)]));
+    }
+    let values: Vec<Vec<f64>> =
+        products.iter().map(|factors| (0..target.len()).map(|row| product(factors, row, rows)).collect()).collect();
+    let mean = target.iter().sum::<f64>() / target.len() as f64;
+    let variance: f64 = target.iter().map(|t| (t - mean) * (t - mean)).sum();
+    if variance.is_nan() || variance <= 0.0 {
+        return None;
+    }
+    // Every column is kept orthogonal to those chosen; one that has all but vanished depends on them.
+    let mut left = values.clone();
+    let whole: Vec<f64> = values.iter().map(|v| energy(v)).collect();
+    let mut residual = target.to_vec();
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < MOST && energy(&residual) > ALMOST_EXACT * variance {
+        let gain = |i: usize| {
+            let size = energy(&left[i]);
+            if size <= 1e-9 * whole[i] {
+                return 0.0;
+            }
+            let along: f64 = left[i].iter().zip(&residual).map(|(a, b)| a * b).sum();
+            along * along / size
+        };
+        let (next, best) = (0..products.len()).map(|i| (i, gain(i))).max_by(|a, b| a.1.total_cmp(&b.1))?;
+        if !(best > 0.0) {
+            break;
+        }
+        chosen.push(next);
+        let direction = left[next].clone();
+        let size = energy(&direction);
+        let remove = |v: &mut [f64]| {
+            let along = direction.iter().zip(&*v).map(|(a, b)| a * b).sum::<f64>() / size;
+            v.iter_mut().zip(&direction).for_each(|(v, d)| *v -= along * d);
+        };
+        left.iter_mut().for_each(|v| remove(v));
+        remove(&mut residual);
+    }
+    if energy(&residual) > ALMOST_EXACT * variance {
+        return None;
+    }
+    let fit = |chosen: &[usize]| {
+        let columns: Vec<Vec<f64>> = chosen.iter().map(|&i| values[i].clone()).collect();
+        Some(energy(&rest(target, &columns, &least_squares(&columns, target)?)) / variance)
+    };
+    // The term that is missed least goes, while the rest can make up for it.
+    while chosen.len() > 1 {
+        let without =
+            |k: usize| -> Vec<usize> { chosen.iter().enumerate().filter(|&(i, _)| i != k).map(|(_, &c)| c).collect() };
+        let tries = (0..chosen.len()).filter_map(|k| Some((k, fit(&without(k))?)));
+        match tries.min_by(|a, b| a.1.total_cmp(&b.1)) {
+            Some((k, error)) if error <= ALMOST_EXACT => chosen = without(k),
+            _ => break,
+        }
+    }
+    (chosen.len() <= MAX_QUADRATIC_TERMS).then(|| chosen.iter().map(|&i| products[i].clone()).collect())
+}
+
+/// The value of factors for a row of `columns[c][row]`.
+fn product(factors: &[(Function, usize)], row: usize, columns: &[Vec<f64>]) -> f64 {
+    factors.iter().fold(1.0, |product, &(function, c)| product * function.apply(columns[c][row]))
+}
+
 /// The formula of these products with coefficients fitted to more rows, in full precision.
 pub(super) fn refine(outer: Outer, terms: &Products, column: usize, rows: &[Vec<f64>]) -> Option<Formula> {
     let target = super::transformed(outer, &rows[column])?;
-    let value = |factors: &[(Function, usize)], row: usize| -> f64 {
-        factors.iter().fold(1.0, |product, &(function, c)| product * function.apply(rows[c][row]))
-    };
     let columns: Vec<Vec<f64>> =
-        terms.iter().map(|factors| (0..target.len()).map(|row| value(factors, row)).collect()).collect();
+        terms.iter().map(|factors| (0..target.len()).map(|row| product(factors, row, rows)).collect()).collect();
     if columns.iter().flatten().any(|v: &f64| !v.is_finite() || v.abs() > 1e100) {
         return None;
     }

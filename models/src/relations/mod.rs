@@ -15,7 +15,7 @@ mod judge;
 
 use atoms::Atoms;
 use baler_codec::relation::{Formula, Outer};
-use fit::{Fit, pursue};
+use fit::pursue;
 
 /// A formula for a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,9 @@ pub struct Found {
     /// coded alone.
     pub saved_bits: [f64; 4],
 }
+
+/// Bits, summed over [`BOUNDS`], that a term has to be worth.
+const BITS_OF_A_TERM: f64 = 0.05;
 
 /// The bounds that formulas are judged at, relative to each column's range.
 pub const BOUNDS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
@@ -86,15 +89,19 @@ fn search_column(
     let mut candidates: Vec<Found> = Vec::new();
     for &outer in Outer::ALL {
         let Some(target) = transformed(outer, &screening[column]) else { continue };
-        for Fit { terms, .. } in pursue(&target, column, atoms, BEAM) {
-            let Some(formula) = fit::refine(outer, &terms, column, fitting) else { continue };
-            let saved_bits = judge::saved_bits(&formula, column, judging);
-            if saved_bits.iter().any(|&bits| bits >= LEAST_SAVING) {
-                candidates.push(Found { column, formula, saved_bits });
+        let mut sums = pursue(&target, column, atoms, BEAM);
+        if matches!(outer, Outer::Identity | Outer::Sqrt) {
+            sums.extend(fit::quadratic_form(&target, column, screening));
+        }
+        for terms in sums {
+            if let Some(found) = simplest(outer, terms, column, fitting, judging)
+                && found.saved_bits.iter().any(|&bits| bits >= LEAST_SAVING)
+            {
+                candidates.push(found);
             }
         }
     }
-    let worth = |f: &Found| f.saved_bits.iter().sum::<f64>() - 0.05 * f.formula.terms.len() as f64;
+    let worth = |f: &Found| total(f) - BITS_OF_A_TERM * f.formula.terms.len() as f64;
     candidates.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
     let mut kept: Vec<Found> = Vec::new();
     for candidate in candidates {
@@ -105,6 +112,37 @@ fn search_column(
         }
     }
     kept
+}
+
+/// The formula of these products, without those that save next to nothing.
+fn simplest(
+    outer: Outer,
+    mut terms: fit::Products,
+    column: usize,
+    fitting: &[Vec<f64>],
+    judging: &[Vec<f64>],
+) -> Option<Found> {
+    let judged = |terms: &fit::Products| {
+        let formula = fit::refine(outer, terms, column, fitting)?;
+        let saved_bits = judge::saved_bits(&formula, column, judging);
+        Some(Found { column, formula, saved_bits })
+    };
+    let mut best = judged(&terms)?;
+    let mut k = 0;
+    while terms.len() > 1 && k < terms.len() {
+        let mut without = terms.clone();
+        without.remove(k);
+        match judged(&without) {
+            Some(found) if total(&found) >= total(&best) - BITS_OF_A_TERM => (terms, best) = (without, found),
+            _ => k += 1,
+        }
+    }
+    Some(best)
+}
+
+/// Bits saved at all the bounds.
+fn total(found: &Found) -> f64 {
+    found.saved_bits.iter().sum()
 }
 
 /// What the sum has to give, or `None` where the function has no inverse for some value.
