@@ -19,6 +19,8 @@ const MIN_ROWS: usize = 64;
 const SAMPLE_ROWS: usize = 4096;
 /// A formula has to save this part of a column's bits.
 const MIN_SAVING: f64 = 0.1;
+/// From this part on, coding without the formula is not tried.
+const SURE_SAVING: f64 = 0.5;
 /// The part of its uncertainty that a decoded value is off by, typically: a uniform error's root mean square is 0.58 of
 /// the largest.
 const TYPICAL: f64 = 0.6;
@@ -88,24 +90,37 @@ pub(super) fn encode(
     }
     let bins: Vec<Bins> = (0..n_columns).map(|c| decoded.bins(c).cloned()).collect::<Result<_>>()?;
     let formulas = choose_formulas(&columns, &decoded, dtype, n_rows, auction.formulas(n_columns))?;
-    let order = related::order(n_columns, |c| formulas[c].as_ref().map_or(Vec::new(), Formula::columns))?;
+    let order = related::order(n_columns, |c| formulas[c].as_ref().map_or(Vec::new(), |f| f.formula.columns()))?;
 
     let mut winners: Vec<Option<Winner>> = (0..n_columns).map(|_| None).collect();
     for (place, &c) in order.iter().enumerate() {
         let column = &columns[c];
         let part = column.part(dtype, rows, effort);
-        let formula = formulas[c].clone().map(|formula| {
+        let formula = formulas[c].as_ref().map(|Chosen { formula, .. }| {
             let uncertainty = |p: usize| TYPICAL * columns[p].quantised.quantiser.uncertainty();
             let deltas = formula.columns().into_iter().map(uncertainty).collect();
-            (formula, deltas)
+            (formula.clone(), deltas)
         });
         let candidates = &order[..place];
-        let needs = Columns { parents: related::choose_parents(c, candidates, &bins, n_rows), formula };
-        let is_constant = column.quantised.q.is_constant(&column.specials.classes);
-        let mut given = None;
-        if !is_constant && (!needs.parents.columns.is_empty() || needs.formula.is_some()) {
-            let payload = related::encode(&part, &column.quantised, &needs, &decoded)?;
-            given = Some(Winner::new(with_method(candidate::RELATED, payload)));
+        let parents = related::choose_parents(c, candidates, &bins, n_rows);
+        let mut ways = Vec::new();
+        // What a formula saves, the parents may save as well: only one that saves most of the bits is sure to be the best.
+        if !parents.columns.is_empty() && formulas[c].as_ref().is_none_or(|f| f.saving < SURE_SAVING) {
+            ways.push(Columns { parents: parents.clone(), formula: None });
+        }
+        if formula.is_some() {
+            ways.push(Columns { parents, formula });
+        }
+        let mut given: Option<Winner> = None;
+        if !column.quantised.q.is_constant(&column.specials.classes) {
+            for way in ways {
+                let payload = related::encode(&part, &column.quantised, &way, &decoded)?;
+                let bytes = with_method(candidate::RELATED, payload);
+                match &mut given {
+                    Some(given) => given.keep_smaller(bytes, None),
+                    None => given = Some(Winner::new(bytes)),
+                }
+            }
         }
         let winner = match given {
             // Far better than what is quick to find needs no long search beside it.
@@ -134,6 +149,12 @@ pub(super) fn encode(
     Ok(winners.into_iter().flatten().collect())
 }
 
+/// A formula, and the part of the column's bits that it saves.
+struct Chosen {
+    formula: Formula,
+    saving: f64,
+}
+
 /// For each column the formula that saves most, if any saves enough; no circles.
 fn choose_formulas(
     columns: &[Column],
@@ -141,7 +162,7 @@ fn choose_formulas(
     dtype: Dtype,
     n_rows: usize,
     offered: Vec<(usize, Formula)>,
-) -> Result<Vec<Option<Formula>>> {
+) -> Result<Vec<Option<Chosen>>> {
     let sample: Vec<usize> = (0..n_rows).step_by(n_rows.div_ceil(SAMPLE_ROWS)).collect();
     let mut judged = Vec::new();
     for (target, formula) in offered {
@@ -164,15 +185,15 @@ fn choose_formulas(
         }
         let (before, after) = (bits_per_value(&plain), bits_per_value(&distances));
         if before - after > MIN_SAVING * before {
-            judged.push((before - after, target, formula));
+            judged.push((before - after, target, Chosen { formula, saving: 1.0 - after / before }));
         }
     }
     judged.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut chosen: Vec<Option<Formula>> = vec![None; columns.len()];
+    let mut chosen: Vec<Option<Chosen>> = columns.iter().map(|_| None).collect();
     for (_, target, formula) in judged {
         if chosen[target].is_none() {
             chosen[target] = Some(formula);
-            let needs = |c: usize| chosen[c].as_ref().map_or(Vec::new(), Formula::columns);
+            let needs = |c: usize| chosen[c].as_ref().map_or(Vec::new(), |f| f.formula.columns());
             if related::order(columns.len(), needs).is_err() {
                 chosen[target] = None;
             }

@@ -12,6 +12,8 @@ mod log;
 #[cfg(feature = "train")]
 mod measured;
 #[cfg(feature = "train")]
+mod predictor;
+#[cfg(feature = "train")]
 mod split;
 
 /// Trains a model on data (needs a build with the feature `train`)
@@ -46,6 +48,11 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", visible_alias = "sample", help_heading = "Data",
           value_parser = clap::value_parser!(u64).range(1..))]
     max_rows: Option<u64>,
+    /// How the model predicts; by default `predictor` for tables of 3 columns or more, unless an option is given that only
+    /// an autoencoder has
+    #[cfg(feature = "train")]
+    #[arg(long, value_enum)]
+    family: Option<training::FamilyName>,
     /// Name of the model; by default that of the output
     #[arg(long)]
     name: Option<String>,
@@ -143,6 +150,14 @@ mod training {
     /// tenth, and the very data.
     const FINGERPRINTS: [usize; 2] = [64, 16];
 
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+    pub enum FamilyName {
+        /// Latents of tiles, frames or rows
+        Autoencoder,
+        /// Formulas that give columns of a table from others
+        Predictor,
+    }
+
     impl TrainArgs {
         pub fn run(&self, quiet: bool) -> Result<Outcome> {
             refuse_overwrite(&self.output, self.force)?;
@@ -152,6 +167,9 @@ mod training {
                 dataset.notes().iter().for_each(|note| eprintln!("baler: {note}"));
             }
             let split = self.split(&dataset, recipe.as_ref())?;
+            if recipe.is_none() && self.family(&dataset) == FamilyName::Predictor {
+                return predictor::run(self, &dataset, &split);
+            }
             let shape = dataset.shape((0..dataset.rows()).filter(|&i| split.trains_on(i)).count());
             let values = dataset.to_f32(&dataset.select(&|i| split.trains_on(i)));
             let options = self.options(recipe, &dataset, &shape)?;
@@ -180,6 +198,15 @@ mod training {
             output.commit()?;
             log.write(&self.output)?;
             Ok(self.outcome(&log, best))
+        }
+
+        fn family(&self, dataset: &Dataset) -> FamilyName {
+            let is_autoencoder = self.latents.is_some() || self.tile.is_some() || !self.hidden.is_empty();
+            let by_default = match dataset.is_table && dataset.row_len() >= 3 && !is_autoencoder {
+                true => FamilyName::Predictor,
+                false => FamilyName::Autoencoder,
+            };
+            self.family.unwrap_or(by_default)
         }
 
         fn outcome(&self, log: &Log<'_>, best: Option<(usize, f64)>) -> Outcome {
@@ -337,17 +364,22 @@ mod training {
     /// The same model, with what is known of its training data in the manifest.
     fn with_provenance(bundle: &Bundle, values: &[f32], dataset: &Dataset, split: &Split) -> Result<Bundle> {
         let mut manifest: Manifest = bundle.manifest().clone();
+        put_provenance(&mut manifest, values, dataset, split);
+        let encoder = bundle.encoder_onnx().map(<[u8]>::to_vec);
+        let card = bundle.card().map(String::from);
+        Ok(Bundle::new(&manifest.to_toml()?, encoder, bundle.decoder_onnx().to_vec(), card)?)
+    }
+
+    /// Adds what is known of the training data to a manifest.
+    pub fn put_provenance(manifest: &mut Manifest, values: &[f32], dataset: &Dataset, split: &Split) {
         let all = fingerprint::of_rows(values, dataset.row_len());
         let most = FINGERPRINTS[usize::from(*split == Split::All)].min(all.len());
         let spaced: Vec<toml::Value> = (0..most).map(|i| all[i * all.len() / most].as_str().into()).collect();
         manifest.training.insert("fingerprint".into(), spaced.into());
         let columns = if dataset.is_table { dataset.row_len() } else { 0 };
         if let Some(quantiles) = Quantiles::of(values, columns, &dataset.columns) {
-            quantiles.put(&mut manifest);
+            quantiles.put(manifest);
         }
-        let encoder = bundle.encoder_onnx().map(<[u8]>::to_vec);
-        let card = bundle.card().map(String::from);
-        Ok(Bundle::new(&manifest.to_toml()?, encoder, bundle.decoder_onnx().to_vec(), card)?)
     }
 
     /// Estimates of the size at some bounds, for people.

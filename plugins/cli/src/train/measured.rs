@@ -60,6 +60,9 @@ impl Measured {
             let to = |n: u64| ratio(self.value_bytes, n);
             text += &format!("\n  rel {rel:e}: ");
             text += &match model_bytes {
+                0 if file_bytes < classical_bytes => {
+                    format!("{}, ratio {:.2}, formulas and all", bytes(*file_bytes), to(*file_bytes))
+                }
                 0 => format!("{}, ratio {:.2}; the model does not pay here", bytes(*file_bytes), to(*file_bytes)),
                 _ => format!(
                     "{} + decoder {}, ratio {:.2} ({:.2} with the decoder)",
