@@ -67,6 +67,9 @@ pub enum Transform {
     },
 }
 
+/// Numbers with their names.
+type Named<'a> = &'a [(&'a str, f64)];
+
 impl Transform {
     /// The name in manifests.
     pub fn kind(&self) -> &'static str {
@@ -110,7 +113,7 @@ impl Transform {
 
     /// What is wrong with the numbers, if anything is.
     pub(super) fn validate(&self) -> Result<(), String> {
-        let (numbers, above_zero): (&[(&str, f64)], &[(&str, f64)]) = match self {
+        let (numbers, above_zero): (Named<'_>, Named<'_>) = match self {
             Transform::Linear { offset, scale } => (&[("offset", *offset)], &[("scale", *scale)]),
             Transform::Asinh { centre, width, offset, scale } => {
                 (&[("centre", *centre), ("offset", *offset)], &[("width", *width), ("scale", *scale)])

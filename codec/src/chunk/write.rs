@@ -54,8 +54,10 @@ pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec
     Ok(stream)
 }
 
+type Bundles = Vec<Arc<Bundle>>;
+
 /// The bundles that take part: those that code parts, and those that predict columns.
-fn models(params: &Params, registry: &Registry) -> Result<(Vec<Arc<Bundle>>, Vec<Arc<Bundle>>)> {
+fn models(params: &Params, registry: &Registry) -> Result<(Bundles, Bundles)> {
     let is_predictor = |bundle: &Arc<Bundle>| bundle.manifest().family == FamilyName::Predictor;
     let fits = |bundle: &Bundle| match family::of(bundle) {
         _ if bundle.manifest().family == FamilyName::Predictor => family::predictor::fits(bundle, &params.shape),
@@ -71,7 +73,7 @@ fn models(params: &Params, registry: &Registry) -> Result<(Vec<Arc<Bundle>>, Vec
             vec![bundle]
         }
     };
-    let (predictors, models): (Vec<_>, Vec<_>) = models.into_iter().partition(is_predictor);
+    let (predictors, models): (Bundles, Bundles) = models.into_iter().partition(is_predictor);
     if params.bound == Bound::Latent && models.is_empty() {
         return Err(Error::new(
             ErrorKind::ModelMissing,
@@ -102,8 +104,8 @@ pub(super) struct Auction<'a> {
     pub(super) params: &'a Params,
     /// Little-endian elements.
     pub(super) canonical: &'a [u8],
-    models: Vec<Arc<Bundle>>,
-    predictors: Vec<Arc<Bundle>>,
+    models: Bundles,
+    predictors: Bundles,
 }
 
 /// One part as it will be written: method and payload, and the model it needs.

@@ -129,9 +129,9 @@ impl Mixer {
         let bit = coder.decide(p as u64, bit);
         let error = ((if bit { 65536 } else { 0 }) - p) >> 4;
         let target = if bit { 65535 } else { 0 };
-        for k in 0..n {
-            weights[k] = weights[k].saturating_add((self.logits[k] * error + 1024) >> 11);
-            let slot = &mut self.slots[self.at[k]];
+        for ((weight, &logit), &at) in weights.iter_mut().zip(&self.logits).zip(&self.at).take(n) {
+            *weight = weight.saturating_add((logit * error + 1024) >> 11);
+            let slot = &mut self.slots[at];
             let p = i32::from(slot.p);
             let moved = (i64::from(target - p) * i64::from(RATES[usize::from(slot.seen)].0)) >> 16;
             slot.p = (p + moved as i32).clamp(16, 65519) as u16;
@@ -157,7 +157,7 @@ fn process<C: BitCoder>(coder: &mut C, values: &mut [i64], classes: &[u8], shape
     let n_coded = if classes.is_empty() { values.len() } else { classes.iter().filter(|&&c| c == 0).count() };
     let mut mixer = Mixer::new(n_coded, n_contexts);
     let (mut last, mut before) = (0u64, 0u64);
-    for row in 0..values.len() {
+    for (row, value) in values.iter_mut().enumerate() {
         if classes.get(row).is_some_and(|&c| c != 0) {
             continue;
         }
@@ -182,7 +182,7 @@ fn process<C: BitCoder>(coder: &mut C, values: &mut [i64], classes: &[u8], shape
         for k in 0..given.parents.len() {
             contexts[n_fixed + k] = hash(5 + k as u64, fine(k));
         }
-        let v = if C::DECODES { 0 } else { values[row].wrapping_sub(centre).wrapping_sub(base) as u64 };
+        let v = if C::DECODES { 0 } else { value.wrapping_sub(centre).wrapping_sub(base) as u64 };
         let mut node = 1u64;
         let mut found = 0u64;
         for level in (n_raw..n_levels).rev() {
@@ -199,7 +199,7 @@ fn process<C: BitCoder>(coder: &mut C, values: &mut [i64], classes: &[u8], shape
             found = found << n | coder.raw(n, v >> left & ((1 << n) - 1));
         }
         if C::DECODES {
-            values[row] = (found as i64).wrapping_add(base).wrapping_add(centre);
+            *value = (found as i64).wrapping_add(base).wrapping_add(centre);
         }
         (before, last) = (last, found);
     }

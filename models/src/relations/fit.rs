@@ -136,7 +136,7 @@ fn least_squares(columns: &[Vec<f64>], target: &[f64]) -> Option<Vec<f64>> {
             v.iter_mut().zip(&q[i]).for_each(|(v, q)| *v -= r[i][j] * q);
         }
         let length = energy(&v).sqrt();
-        if !(length > 1e-6 * before) {
+        if length.is_nan() || length <= 1e-6 * before {
             return None;
         }
         r[j][j] = length;
@@ -192,7 +192,7 @@ pub(super) fn quadratic_form(target: &[f64], column: usize, rows: &[Vec<f64>]) -
             along * along / size
         };
         let (next, best) = (0..products.len()).map(|i| (i, gain(i))).max_by(|a, b| a.1.total_cmp(&b.1))?;
-        if !(best > 0.0) {
+        if best.is_nan() || best <= 0.0 {
             break;
         }
         chosen.push(next);
