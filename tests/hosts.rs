@@ -3,12 +3,15 @@
 //! A trial whose program is not installed is reported as ignored, with what it needs in its name.
 //!
 //! The HDF5 trials need h5repack and friends (package hdf5-tools), a C compiler and libhdf5's headers (libhdf5-dev),
-//! nccopy (netcdf-bin), and a Python with numpy and h5py: `BALER_PYTHON`, or `.venv/bin/python` in the checkout.
+//! nccopy (netcdf-bin), and a Python with numpy and h5py: `BALER_PYTHON`, or `.venv/bin/python` in the checkout. Those of the
+//! report need chromium and the program `baler`.
 
 #[path = "hosts/bench.rs"]
 mod bench;
 #[path = "hosts/hdf5/mod.rs"]
 mod hdf5;
+#[path = "hosts/report.rs"]
+mod report;
 
 use bench::Bench;
 use libtest_mimic::{Arguments, Trial};
@@ -19,7 +22,7 @@ use std::sync::Arc;
 type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
 
 /// One line per host.
-const HOSTS: &[Trials] = &[hdf5::trials];
+const HOSTS: &[Trials] = &[hdf5::trials, report::trials];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -10,6 +10,7 @@
 //! | [`simulate`] | a small flow solver and random fields: training data that anybody can make again |
 //! | [`energy`] | joules of a piece of work, from the processor's counters or an estimate that says so |
 //! | `train` | trains bundles (cargo feature `train`) |
+//! | `report` | figures, tables and the HTML page of a compression (cargo feature `report`) |
 //!
 //! **Architecture invariant:** nothing outside the feature `train` pulls a machine-learning framework into the build:
 //! plugins that only read and write data link this crate.
@@ -20,6 +21,8 @@ pub mod import;
 pub mod onnx;
 pub mod quantiles;
 pub mod relations;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod simulate;
 #[cfg(feature = "train")]
 pub mod train;

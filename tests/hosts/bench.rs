@@ -14,6 +14,8 @@ use tempfile::TempDir;
 pub enum Need {
     /// A program in `PATH`.
     Program(&'static str),
+    /// The command line, built beside these tests.
+    Baler,
     /// A Python with h5py and numpy.
     H5py,
     /// A C compiler, and libhdf5 with headers as pkg-config knows it.
@@ -93,6 +95,7 @@ impl Bench {
             match need {
                 Need::Program(name) => std::env::var_os("PATH")
                     .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file())),
+                Need::Baler => self.baler().is_file(),
                 Need::H5py => works(self.python.as_os_str(), &["-c", "import h5py, numpy"]),
                 Need::LibHdf5 => works("cc".as_ref(), &["--version"]) && works("pkg-config".as_ref(), &["hdf5"]),
                 Need::StaticLibHdf5 => works("cc".as_ref(), &["--version"]) && static_libhdf5().is_some(),
@@ -108,6 +111,12 @@ impl Bench {
         command.current_dir(folder).env("HDF5_PLUGIN_PATH", &self.plugin_dir);
         command.env_remove("BALER_MODEL_PATH").env("HOME", &home).env("XDG_DATA_HOME", home.join("data"));
         command
+    }
+
+    /// The command line, where Cargo leaves it: a folder above the tests.
+    pub fn baler(&self) -> PathBuf {
+        let tests = std::env::current_exe().unwrap_or_default();
+        tests.parent().and_then(Path::parent).unwrap_or(&self.root).join("baler")
     }
 
     /// `program` with these arguments must succeed; its output.
@@ -142,6 +151,7 @@ impl Need {
     fn describe(self) -> String {
         match self {
             Need::Program(name) => name.into(),
+            Need::Baler => "the program: cargo build -p baler-cli".into(),
             Need::H5py => "a Python with h5py: set BALER_PYTHON".into(),
             Need::LibHdf5 => "cc and pkg-config hdf5".into(),
             Need::StaticLibHdf5 => "libhdf5.a".into(),

@@ -16,6 +16,30 @@ pub struct Ranges {
     columns: Vec<(f64, f64)>,
 }
 
+/// Values of an array as `f64`, for statistics; integers beyond 2^53 are rounded.
+pub struct Numbers(Kind);
+
+impl Numbers {
+    /// Rows have `n_columns` values.
+    pub fn new(array: &Array, n_columns: usize) -> Self {
+        Self(Kind { n_columns, ..Kind::of(array, false) })
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> usize {
+        self.0.n_columns * self.0.dtype.size_bytes()
+    }
+
+    /// Appends the values of whole elements. Of originals, fill values become NaN, which statistics leave out.
+    pub fn read(&self, bytes: &[u8], byte_order: ByteOrder, is_original: bool, out: &mut Vec<f64>) {
+        out.extend(bytes.chunks_exact(self.0.dtype.size_bytes()).map(|element| {
+            let bits = bits(element, byte_order);
+            let is_fill = is_original && Some(bits) == self.0.fill;
+            if is_fill { f64::NAN } else { self.0.value(bits).to_f64() }
+        }));
+    }
+}
+
 /// How to take the bytes of an array.
 #[derive(Clone, Debug)]
 struct Kind {
@@ -106,6 +130,12 @@ impl Ranges {
     /// 1, or the number of columns with bounds of their own.
     pub fn n_columns(&self) -> usize {
         self.columns.len()
+    }
+
+    /// `max - min` of all columns together; 0 of no values.
+    pub fn whole(&self) -> f64 {
+        let all = self.columns.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), c| (a.min(c.0), b.max(c.1)));
+        if all.0 <= all.1 { all.1 - all.0 } else { 0.0 }
     }
 
     /// `share * (max - min)` of a column, written so that it does not overflow.

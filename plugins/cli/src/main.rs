@@ -22,6 +22,7 @@ mod models;
 mod outcome;
 mod output;
 mod progress;
+mod report;
 mod simulate;
 mod train;
 mod verify;
@@ -62,6 +63,7 @@ enum Command {
     Decompress(decompress::DecompressArgs),
     Verify(verify::VerifyArgs),
     Info(info::InfoArgs),
+    Report(report::ReportArgs),
     Convert(decompress::ConvertArgs),
     Models(models::ModelsArgs),
     #[cfg(feature = "hdf5")]
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Decompress(args) => args.run(quiet),
         Command::Verify(args) => args.run(quiet),
         Command::Info(args) => args.run(quiet),
+        Command::Report(args) => args.run(quiet),
         Command::Convert(args) => args.run(quiet),
         Command::Models(args) => args.run(),
         #[cfg(feature = "hdf5")]

@@ -5,7 +5,7 @@ use crate::check::{Checker, Ranges, Verdict};
 use crate::compress::bound_json;
 use crate::failure::{Code, Failure, InFile, Result};
 use crate::format::baler::{Event, visit};
-use crate::format::{Array, Promise, for_each_block, open};
+use crate::format::{Array, Promise, Source, for_each_block, open};
 use crate::models::Models;
 use crate::outcome::{Outcome, number};
 use crate::progress::Progress;
@@ -51,117 +51,160 @@ impl VerifyArgs {
             None => None,
         };
         let files = FileArgs { force: false, arrays: self.arrays.clone() };
-        let checks = verify(
-            &self.original,
-            &self.compressed,
-            &files,
-            &|_| asked,
-            self.fill.as_deref(),
-            self.threads.n_threads(),
+        let comparison = Comparison {
+            original: &self.original,
+            compressed: &self.compressed,
+            files: &files,
+            models: &Models::standard(),
+            fill: self.fill.as_deref(),
+            threads: self.threads.n_threads(),
             quiet,
-        )?;
+        };
+        let checks = comparison.run(&|_| asked, None)?;
         Ok(report(&self.original, &self.compressed, &checks))
     }
 }
 
 /// One array's outcome.
 pub struct ArrayCheck {
-    array: Array,
-    promise: Promise,
+    /// As the original has it, with the fill value that counts.
+    pub array: Array,
+    pub promise: Promise,
     pub verdict: Verdict,
 }
 
-/// Compares every array of `compressed` with its namesake in `original`, under the bound that `asked` gives or the file
-/// promises.
-pub fn verify(
-    original: &Path,
-    compressed: &Path,
-    files: &FileArgs,
-    asked: &dyn Fn(&Array) -> Option<Promise>,
-    fill: Option<&str>,
-    threads: usize,
-    quiet: bool,
-) -> Result<Vec<ArrayCheck>> {
-    let source = open(original)?;
-    files.check_names(source.arrays())?;
-    let wanted: Vec<usize> = (0..source.arrays().len()).filter(|&i| files.wants(&source.arrays()[i])).collect();
-    let total: u64 = wanted.iter().map(|&i| source.arrays()[i].value_bytes()).sum();
-    let mut progress = Progress::new("verifying", total, quiet);
-    let mut checks: Vec<ArrayCheck> = Vec::new();
-    let mut seen = Vec::new();
-    // The compressed side sets the pace; the original is read beside it by a thread of its own.
-    let mut current: Option<(Checker, ArrayCheck, Beside)> = None;
-    std::thread::scope(|scope| {
-        let result = visit(compressed, &Models::standard(), threads, &mut |event| {
-            match event {
-                Event::Array(decoded) => {
-                    finish(&mut current, &mut checks).in_file(original)?;
-                    let Some(i) = namesake(source.arrays(), decoded, &wanted) else { return Ok(()) };
-                    seen.push(i);
-                    let mut array = source.arrays()[i].clone();
-                    if (array.dtype, &array.shape) != (decoded.dtype, &decoded.shape) {
-                        return Err(Failure::damaged(format!(
-                            "{}: {} where the original has {}",
-                            array.shown_name(),
-                            decoded.describe(),
-                            array.describe()
-                        )));
-                    }
-                    array.fill = match fill {
-                        Some(text) => Some(fill_value(text, array.dtype, array.byte_order)?),
-                        None => array.fill.or_else(|| native_fill(decoded, source.arrays()[i].byte_order)),
-                    };
-                    let promise = asked(decoded).or(decoded.promise).ok_or_else(|| {
-                        Failure::usage(format!(
-                            "{} promises no bound for {:?}: name one, as --abs 0.01 or --lossless",
-                            compressed.display(),
-                            decoded.shown_name()
-                        ))
-                    })?;
-                    let mut ranges = Ranges::new(&array, promise.per_column);
-                    if matches!(promise.bound, Bound::Rel(_) | Bound::Psnr(_)) || promise.per_column {
-                        source.read(i, &mut |input| {
-                            for_each_block(&array, input, &mut |block| {
-                                ranges.add(block);
-                                Ok(())
-                            })
+/// What [`Comparison::run`] goes through, for who wants to see more of it than the verdict.
+pub enum Seen<'a> {
+    /// An array begins. `source` and `i` are where the original is.
+    Array { source: &'a dyn Source, i: usize, array: &'a Array, decoded: &'a Array, ranges: &'a Ranges },
+    /// The same values of both, whole rows.
+    Values { original: &'a [u8], decoded: &'a [u8] },
+    /// Chunks and models of the compressed file.
+    Stored(&'a Event<'a>),
+}
+
+/// A look at what is compared.
+pub type Watch<'a> = &'a mut dyn FnMut(Seen<'_>) -> Result<()>;
+
+/// Two files to compare.
+pub struct Comparison<'a> {
+    pub original: &'a Path,
+    pub compressed: &'a Path,
+    /// Which arrays.
+    pub files: &'a FileArgs,
+    /// What decodes.
+    pub models: &'a Models,
+    /// The fill value that was declared, where the files do not say.
+    pub fill: Option<&'a str>,
+    pub threads: usize,
+    pub quiet: bool,
+}
+
+impl Comparison<'_> {
+    /// Compares every array of `compressed` with its namesake in `original`, under the bound that `asked` gives or the file
+    /// promises.
+    pub fn run(
+        &self,
+        asked: &dyn Fn(&Array) -> Option<Promise>,
+        mut watch: Option<Watch<'_>>,
+    ) -> Result<Vec<ArrayCheck>> {
+        let &Self { original, compressed, files, models, fill, threads, quiet } = self;
+        let source = open(original)?;
+        files.check_names(source.arrays())?;
+        let wanted: Vec<usize> = (0..source.arrays().len()).filter(|&i| files.wants(&source.arrays()[i])).collect();
+        let total: u64 = wanted.iter().map(|&i| source.arrays()[i].value_bytes()).sum();
+        let mut progress = Progress::new("verifying", total, quiet);
+        let mut checks: Vec<ArrayCheck> = Vec::new();
+        let mut seen = Vec::new();
+        // The compressed side sets the pace; the original is read beside it by a thread of its own.
+        let mut current: Option<(Checker, ArrayCheck, Beside)> = None;
+        std::thread::scope(|scope| {
+            let result = visit(compressed, models, threads, &mut |event| {
+                match event {
+                    Event::Array(decoded) => {
+                        finish(&mut current, &mut checks).in_file(original)?;
+                        let Some(i) = namesake(source.arrays(), decoded, &wanted) else { return Ok(()) };
+                        seen.push(i);
+                        let mut array = source.arrays()[i].clone();
+                        if (array.dtype, &array.shape) != (decoded.dtype, &decoded.shape) {
+                            return Err(Failure::damaged(format!(
+                                "{}: {} where the original has {}",
+                                array.shown_name(),
+                                decoded.describe(),
+                                array.describe()
+                            )));
+                        }
+                        array.fill = match fill {
+                            Some(text) => Some(fill_value(text, array.dtype, array.byte_order)?),
+                            None => array.fill.or_else(|| native_fill(decoded, source.arrays()[i].byte_order)),
+                        };
+                        let promise = asked(decoded).or(decoded.promise).ok_or_else(|| {
+                            Failure::usage(format!(
+                                "{} promises no bound for {:?}: name one, as --abs 0.01 or --lossless",
+                                compressed.display(),
+                                decoded.shown_name()
+                            ))
                         })?;
+                        let mut ranges = Ranges::new(&array, promise.per_column);
+                        let needs_ranges =
+                            matches!(promise.bound, Bound::Rel(_) | Bound::Psnr(_)) || promise.per_column;
+                        if needs_ranges || watch.is_some() {
+                            source.read(i, &mut |input| {
+                                for_each_block(&array, input, &mut |block| {
+                                    ranges.add(block);
+                                    Ok(())
+                                })
+                            })?;
+                        }
+                        if let Some(watch) = &mut watch {
+                            let source = &*source;
+                            watch(Seen::Array { source, i, array: &array, decoded, ranges: &ranges })?;
+                        }
+                        let checker = Checker::new(&array, decoded.byte_order, promise.bound, ranges);
+                        let check = ArrayCheck { array, promise, verdict: Verdict::default() };
+                        let beside = Beside::start(scope, original.to_owned(), i);
+                        current = Some((checker, check, beside));
                     }
-                    let checker = Checker::new(&array, decoded.byte_order, promise.bound, ranges);
-                    let check = ArrayCheck { array, promise, verdict: Verdict::default() };
-                    let beside = Beside::start(scope, original.to_owned(), i);
-                    current = Some((checker, check, beside));
-                }
-                Event::Values(decoded) => {
-                    if let Some((checker, _, beside)) = &mut current {
-                        let mut values = vec![0; decoded.len()];
-                        beside.read_exact(&mut values)?;
-                        checker.add(&values, decoded)?;
-                        progress.add(decoded.len() as u64);
+                    Event::Values(decoded) => {
+                        if let Some((checker, _, beside)) = &mut current {
+                            let mut values = vec![0; decoded.len()];
+                            beside.read_exact(&mut values)?;
+                            checker.add(&values, decoded)?;
+                            if let Some(watch) = &mut watch {
+                                watch(Seen::Values { original: &values, decoded })?;
+                            }
+                            progress.add(decoded.len() as u64);
+                        }
+                    }
+                    _ => {
+                        // Chunks of arrays that are not compared are nobody's.
+                        let is_wanted = current.is_some() || matches!(event, Event::Model { .. });
+                        if let (Some(watch), true) = (&mut watch, is_wanted) {
+                            watch(Seen::Stored(&event))?;
+                        }
                     }
                 }
-                _ => {}
+                Ok(())
+            });
+            // Dropping the reader of a thread that still has values ends that thread.
+            let finished = result.and_then(|()| finish(&mut current, &mut checks).in_file(original));
+            current = None;
+            finished
+        })?;
+        for &i in &wanted {
+            if !seen.contains(&i) {
+                return Err(Failure::damaged(format!(
+                    "{}: array {:?} of the original is missing",
+                    compressed.display(),
+                    source.arrays()[i].shown_name()
+                )));
             }
-            Ok(())
-        });
-        // Dropping the reader of a thread that still has values ends that thread.
-        let finished = result.and_then(|()| finish(&mut current, &mut checks).in_file(original));
-        current = None;
-        finished
-    })?;
-    for &i in &wanted {
-        if !seen.contains(&i) {
-            return Err(Failure::damaged(format!(
-                "{}: array {:?} of the original is missing",
-                compressed.display(),
-                source.arrays()[i].shown_name()
-            )));
         }
+        if checks.is_empty() {
+            return Err(Failure::usage(format!("{}: no arrays of numbers to verify", original.display())));
+        }
+        Ok(checks)
     }
-    if checks.is_empty() {
-        return Err(Failure::usage(format!("{}: no arrays of numbers to verify", original.display())));
-    }
-    Ok(checks)
 }
 
 /// A fill value the compressed file declares, in the original's byte order.

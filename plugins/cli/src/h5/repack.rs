@@ -9,7 +9,7 @@ use crate::format::{Array, Format, Promise, Source, file_bytes};
 use crate::models::{Models, extents};
 use crate::outcome::{Outcome, Sizes, bytes, number};
 use crate::output::Output;
-use crate::verify::verify;
+use crate::verify::Comparison;
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,16 @@ impl RepackArgs {
         } else {
             let promise = Promise { bound, per_column: self.encode.columns };
             let names = FileArgs { force: false, arrays: wanted.iter().map(|a| a.name.clone()).collect() };
-            verify(&self.input, output.path(), &names, &|_| Some(promise), None, 1, quiet)?
+            Comparison {
+                original: &self.input,
+                compressed: output.path(),
+                files: &names,
+                models: &Models::standard(),
+                fill: None,
+                threads: 1,
+                quiet,
+            }
+            .run(&|_| Some(promise), None)?
         };
         if checks.iter().any(|c| c.verdict.n_broken > 0) {
             // Nothing that broke its promise is given a name.
