@@ -59,6 +59,17 @@ mod tests {
                 assert_eq!(explain(&params, &field, &registry).unwrap().len(), costs.len() - 1);
             }
         }
+        // Counts kept as float32, at a bound finer than one: the auction's samples see that pcodec finds their step.
+        let mut state = 1u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) & 15
+        };
+        let counts: Vec<u8> = (0..100_000).flat_map(|_| ((1000 + noise() + noise()) as f32).to_le_bytes()).collect();
+        let params = Params::new(Dtype::F32, &[100_000], Bound::Rel(1e-3));
+        let best = describe(&encode(&params, &counts, &registry).unwrap()).unwrap().parts[0].len_bytes;
+        let costs = explain(&params, &counts, &registry).unwrap();
+        assert_eq!(costs.iter().filter_map(|c| c.parts[0]).min(), Some(best), "{costs:?}");
         assert!(Candidates::only("magic").unwrap_err().message().contains("quantised"));
     }
 }

@@ -308,7 +308,7 @@ impl Auction<'_> {
         let size = elements.dtype.size_bytes();
         let start = (elements.len() - n) / 2 * size;
         let some = Elements::new(elements.dtype, &elements.bytes[start..start + n * size]);
-        let expected = numbers::sample_len(some) as f64 * elements.len() as f64 / n as f64;
+        let expected = numbers::sample_len(some, self.params.effort) as f64 * elements.len() as f64 / n as f64;
         expected < to_beat as f64 * 1.1
     }
 }
