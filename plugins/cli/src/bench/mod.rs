@@ -55,7 +55,7 @@ pub struct BenchArgs {
     /// How long ours searches for the smallest encoding
     #[arg(long, value_enum, default_value_t = EffortArg::Default)]
     effort: EffortArg,
-    /// Leave these candidates out of our auction: quantised, numbers, interpolated, autoencoder
+    /// Leave these candidates out of our auction; -v names them
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     without: Vec<String>,
     /// Ours once more without each candidate in turn: what it is worth
