@@ -3,8 +3,9 @@
 use super::read::decode_part;
 use super::write::{Auction, Winner, gather_column, with_method};
 use crate::bound::Promise;
-use crate::candidate::{self, Exceptions, Part, Target, quantised};
+use crate::candidate::{self, Exceptions, Part, Target};
 use crate::element::Elements;
+use crate::entropy;
 use crate::error::Result;
 use crate::params::{Dtype, Effort};
 use crate::predict::search::bits_per_value;
@@ -37,6 +38,13 @@ impl Column {
     fn part<'a>(&'a self, dtype: Dtype, shape: &'a [usize], effort: Effort) -> Part<'a> {
         let elements = Elements::new(dtype, &self.bytes);
         Part { elements, shape, specials: &self.specials, promise: self.promise, effort }
+    }
+
+    /// Whether the column is so small already that a search for something smaller by itself is not worth its time: neither
+    /// its distribution nor repeats in it come near.
+    fn is_beaten(&self, len_bytes: usize) -> bool {
+        let q = &self.quantised.q;
+        entropy::quick_len(q) * 4 / 5 > len_bytes
     }
 
     /// What a reader gets from the quantised integers.
@@ -123,15 +131,7 @@ pub(super) fn encode(
             }
         }
         let winner = match given {
-            // Far better than what is quick to find needs no long search beside it.
-            Some(given)
-                if effort != Effort::Max && {
-                    let quick = quantised::encode(&column.part(dtype, rows, Effort::Fast), &column.quantised);
-                    given.bytes.len() < quick.len() * 4 / 5
-                } =>
-            {
-                given
-            }
+            Some(given) if effort != Effort::Max && column.is_beaten(given.bytes.len()) => given,
             given => {
                 let mut alone = auction.part_of(&part, &column.quantised, false)?;
                 given.into_iter().for_each(|given| alone.keep_smaller(given.bytes, None));

@@ -20,6 +20,7 @@ pub(crate) use int::Int;
 
 use crate::error::{Error, Result};
 use crate::params::Effort;
+use crate::predict::stream::Ints;
 use crate::wire::{Reader, Writer, unzigzag64, zigzag64};
 use context::Lattice;
 
@@ -101,7 +102,14 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     }
     // zstd's highest level takes longer than all else together, so lower ones say whether it is worth it: each gains on
     // the one before where there are repeats.
-    if narrow::quick_len(some, 1) <= best + best / 2 && narrow::quick_len(some, 7) <= best + best / 8 {
+    let repeats_nearby =
+        || narrow::quick_len(some, 1) <= best + best / 2 && narrow::quick_len(some, 7) <= best + best / 8;
+    // Whole blocks may come again farther away than the sample reaches.
+    let repeats_afar = || {
+        let best = best as f64 * values.len() as f64 / n as f64;
+        n < values.len() && narrow::quick_len(values, 3) as f64 <= best * 1.05
+    };
+    if repeats_nearby() || repeats_afar() {
         coders.extend([NARROW, SHUFFLED]);
     }
     coders
@@ -118,6 +126,19 @@ fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
         with_id(coder, payload)
     });
     candidates.min_by_key(Vec::len).expect("at least one coder is tried")
+}
+
+/// Bytes that the values take at little cost: by their distribution, or by repeats, whichever is less.
+pub(crate) fn quick_len(values: &Ints) -> usize {
+    fn of<I: Int>(values: &[I]) -> usize {
+        let lattice = Lattice { extents: &[values.len()], classes: &[] };
+        let hints = Hints { effort: Effort::Fast, is_residual: false, lattice };
+        pcodec::encode(values, hints).len().min(narrow::quick_len(values, 3))
+    }
+    match values {
+        Ints::I32(v) => of(v),
+        Ints::I64(v) => of(v),
+    }
 }
 
 fn with_id(coder: u8, payload: Vec<u8>) -> Vec<u8> {
