@@ -19,7 +19,7 @@ fn table(hole: f64) -> Vec<[f64; 7]> {
                 noise(i, 0xD6E8_FEB8_6659_FD93),
                 noise(i, 0xA076_1D64_78BD_642F),
             );
-            let (pt, eta, phi) = (5.0 + 40.0 * a * a, 4.0 * b - 2.0, 6.28 * c - 3.14);
+            let (pt, eta, phi) = (5.0 + 40.0 * a * a, 4.0 * b - 2.0, std::f64::consts::TAU * (c - 0.5));
             let flag = f64::from(u8::from(d < 0.8));
             let masked = |v: f64| if flag == 1.0 { v } else { hole };
             [pt, eta, phi, masked(pt * phi.cos()), masked(pt * eta.sinh()), flag, d]
