@@ -72,9 +72,9 @@ fn golden_chunks_cover_the_format() {
     assert_eq!(Vec::from_iter(bounds), ["abs", "latent", "lossless", "psnr", "pw_rel", "rel"]);
     assert_eq!(
         Vec::from_iter(candidates),
-        ["autoencoder", "constant", "interpolated", "lorenzo", "numbers", "plain", "raw"]
+        ["autoencoder", "constant", "fitted", "interpolated", "lorenzo", "numbers", "plain", "raw", "wavelet"]
     );
-    assert_eq!(Vec::from_iter(coders), ["constant", "context", "pco", "shuffle+zstd", "zstd"]);
+    assert_eq!(Vec::from_iter(coders), ["constant", "context", "mixed", "pco", "shuffle+zstd", "zstd"]);
 }
 
 /// Parameters and input of each case.
@@ -179,6 +179,35 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
         let values = walsh::tiles(60).iter().flat_map(|v| v.to_le_bytes()).collect();
         cases.push((format!("autoencoder_{name}"), params, values));
     }
+    // Waves under noise, at a bound above the noise: wavelets.
+    let mut waves = |i: usize| {
+        let (z, y, x) = ((i / 1200) as f64 - 2.0, (i / 40 % 30) as f64 / 30.0 - 0.5, (i % 40) as f64 / 40.0 - 0.5);
+        let noise = (random() >> 40) as f64 / f64::from(1 << 24) - 0.5;
+        16.0 * x * (0.25 - x * x) * (1.0 + y * z) + 4.0 * y * (0.25 - y * y) + 0.5 * noise
+    };
+    let waves = (0..5 * 30 * 40).flat_map(|i| (waves(i) as f32).to_le_bytes()).collect();
+    cases.push(("waves".into(), Params::new(Dtype::F32, &[5, 30, 40], Bound::Rel(1e-1)), waves));
+    // The spread of the noise depends on the column and on the row: mixed contexts.
+    let weave = (0..100 * 120)
+        .flat_map(|i| {
+            let spread = 1 + 40 * u64::from(i % 120 % 9 == 0) + 300 * u64::from(i / 120 % 8 == 0);
+            ((random() % spread) as i32).to_le_bytes()
+        })
+        .collect();
+    cases.push(("weave".into(), Params::new(Dtype::I32, &[100, 120], Bound::Lossless), weave));
+    // Noise with a memory: weights fitted to it.
+    let mut level = 0;
+    let memory = (0..90 * 70)
+        .flat_map(|i| {
+            level = (level * 7 + (random() % 200) as i32) / 8 + i % 70;
+            level.to_le_bytes()
+        })
+        .collect();
+    cases.push(("memory".into(), Params::new(Dtype::I32, &[90, 70], Bound::Lossless), memory));
+    let lattice = (0..90 * 70)
+        .flat_map(|i| (1000.0f32 + 0.75 * ((i % 70) / 7 + (random() % 9) as i32) as f32).to_le_bytes())
+        .collect();
+    cases.push(("lattice".into(), Params::new(Dtype::F32, &[90, 70], Bound::Abs(0.05)), lattice));
     for (_, params, _) in &mut cases {
         params.effort = Effort::Max;
     }

@@ -1,7 +1,7 @@
 //! A damaged chunk is an error: every bit flipped, cut at every length, noise. Behind a forged checksum, where damage
 //! cannot be seen, decoding may give other values but never crashes and never takes more memory than it may.
 
-use baler_codec::{Bound, Dtype, ErrorKind, Limits, Params, Registry, decode, describe, encode};
+use baler_codec::{Bound, Dtype, Effort, ErrorKind, Limits, Params, Registry, decode, describe, encode};
 
 fn chunks() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let field: Vec<u8> = (0..24 * 25)
@@ -25,6 +25,25 @@ fn chunks() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     add("any bits", Params::new(Dtype::F64, &[600], Bound::Abs(1.0)), &spiky);
     add("counts", Params::new(Dtype::U32, &[30, 30], Bound::Lossless), &counts);
     add("counts within 1", Params::new(Dtype::U32, &[30, 30], Bound::Abs(1.0)), &counts);
+    // Waves under noise, at a bound above the noise.
+    let waves: Vec<u8> = (0..4 * 20 * 21u32)
+        .flat_map(|i| {
+            let (z, y, x) = ((i / 420) as f32, (i / 21 % 20) as f32, (i % 21) as f32);
+            let noise = (u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(i) << 29)
+                .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+                >> 40;
+            let noise = noise as f32 / (1 << 24) as f32 - 0.5;
+            ((x * 0.4 + z * 0.1).sin() * (y * 0.3).cos() + 0.2 * noise).to_le_bytes()
+        })
+        .collect();
+    let mut params = Params::new(Dtype::F32, &[4, 20, 21], Bound::Rel(1e-1));
+    params.effort = Effort::Max;
+    add("waves", params, &waves);
+    // The same at a tight bound, and with every fifth value of a ramp only.
+    add("tight waves", Params::new(Dtype::F32, &[4, 20, 21], Bound::Rel(1e-4)), &waves);
+    let sparse: Vec<u8> =
+        (0..1000u32).flat_map(|i| ((i * i % 13 + i / 50) % 24 * 5 * (i % 24 + 1)).to_le_bytes()).collect();
+    add("sparse", Params::new(Dtype::U32, &[40, 25], Bound::Lossless), &sparse);
     add("flat", Params::new(Dtype::U8, &[500], Bound::Lossless), &flat);
     let mut table = Params::new(Dtype::F32, &[150, 4], Bound::Rel(1e-2));
     table.per_column = true;
@@ -49,6 +68,18 @@ fn forge(chunk: &mut [u8]) {
     let at = chunk.len() - 8;
     let sum = xxhash_rust::xxh3::xxh3_64(&chunk[..at]);
     chunk[at..].copy_from_slice(&sum.to_le_bytes());
+}
+
+#[test]
+fn the_chunks_hold_every_field_candidate() {
+    let candidates: Vec<&str> = chunks()
+        .iter()
+        .map(|(_, chunk, _)| describe(chunk).unwrap().parts)
+        .filter_map(|p| Some(p.first()?.candidate))
+        .collect();
+    for candidate in ["lorenzo", "interpolated", "wavelet", "fitted"] {
+        assert!(candidates.contains(&candidate), "{candidate}: {candidates:?}");
+    }
 }
 
 #[test]

@@ -204,6 +204,52 @@ fn special_values_come_back_bit_for_bit_under_every_bound() {
     }
 }
 
+/// Loose bounds on waves with a little noise, in every form that wavelets take: ranks, odd and short extents, masks.
+#[test]
+fn wavelets_keep_the_bound() {
+    let mut n_wavelets = 0;
+    for dtype in FLOATS {
+        for shape in [
+            vec![64],
+            vec![301],
+            vec![9, 77],
+            vec![3, 40, 41],
+            vec![40, 3, 5],
+            vec![2, 3, 17, 19],
+            vec![2, 2, 2, 12, 13],
+            vec![1, 33, 1, 35],
+        ] {
+            for masked in [false, true] {
+                let n: usize = shape.iter().product();
+                let row = *shape.last().unwrap();
+                let mut rng = Rng(7);
+                let bits: Vec<u64> = (0..n)
+                    .map(|i| {
+                        let (y, x) = ((i / row) as f64, (i % row) as f64);
+                        let v = (x * 0.31).sin() * (y * 0.17).cos() * 5.0 + 0.1 * rng.unit();
+                        let v = if masked && (i % 11 == 3 || i / 40 == 2) { [f64::NAN, -9.0, -0.0][i % 3] } else { v };
+                        to_bits(dtype, v)
+                    })
+                    .collect();
+                let original = to_bytes(dtype, ByteOrder::Little, &bits);
+                for rel in [1e-1, 1e-2] {
+                    let mut params = Params::new(dtype, &shape, Bound::Rel(rel));
+                    params.effort = Effort::Max;
+                    if masked {
+                        params.fill = Some(to_bytes(dtype, ByteOrder::Little, &[to_bits(dtype, -9.0)]));
+                    }
+                    let chunk = encode(&params, &original, &Registry::new()).unwrap();
+                    let back = decode(&chunk, &Registry::new(), &Limits::default()).unwrap();
+                    let found = check(&params, &original, &back.values).unwrap();
+                    assert!(found.is_kept(), "{dtype} {shape:?} {masked} {rel}: {found:?}");
+                    n_wavelets += usize::from(describe(&chunk).unwrap().parts[0].candidate == "wavelet");
+                }
+            }
+        }
+    }
+    assert!(n_wavelets >= 8, "{n_wavelets}");
+}
+
 #[test]
 fn a_field_is_predicted_and_a_table_is_columns() {
     let field: Vec<u64> = (0..100 * 120)
@@ -216,7 +262,7 @@ fn a_field_is_predicted_and_a_table_is_columns() {
     )
     .unwrap();
     let candidate = describe(&chunk).unwrap().parts[0].candidate;
-    assert!(["lorenzo", "interpolated"].contains(&candidate), "{candidate}");
+    assert!(["lorenzo", "interpolated", "wavelet", "fitted"].contains(&candidate), "{candidate}");
     assert!(chunk.len() * 8 < field.len() * 4, "{}", chunk.len());
 
     let mut rng = Rng(5);

@@ -116,7 +116,7 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
 }
 
 /// Special values take the one before, so that estimates do not see them; smallest and largest of the others.
-fn fill_special(values: &mut [f64], specials: &Specials) -> Option<(f64, f64)> {
+pub(super) fn fill_special(values: &mut [f64], specials: &Specials) -> Option<(f64, f64)> {
     let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
     for (i, &v) in values.iter().enumerate().filter(|&(i, v)| !specials.is_masked(i) && v.is_finite()) {
         debug_assert!(!specials.is_masked(i));

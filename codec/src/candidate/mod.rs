@@ -9,15 +9,19 @@
 //! | 4 | [`crate::family::autoencoder`] | a bundle's latents and the residual |
 //! | 5 | [`interpolated`] | the residual of multi-level interpolation |
 //! | 6 | [`crate::related`] | quantised integers given columns decoded before |
+//! | 7 | [`wavelet`] | quantised wavelet coefficients and corrections |
+//! | 8 | [`fitted`] | quantised integers after prediction with fitted weights |
 //!
 //! The ids reach disk: never reuse or reorder them.
 
 pub(crate) mod constant;
 mod exceptions;
+pub(crate) mod fitted;
 pub(crate) mod interpolated;
 pub(crate) mod numbers;
 pub(crate) mod quantised;
 pub(crate) mod raw;
+pub(crate) mod wavelet;
 
 pub(crate) use exceptions::Exceptions;
 
@@ -33,12 +37,16 @@ pub(crate) const NUMBERS: u8 = 3;
 pub(crate) const AUTOENCODER: u8 = 4;
 pub(crate) const INTERPOLATED: u8 = 5;
 pub(crate) const RELATED: u8 = 6;
+pub(crate) const WAVELET: u8 = 7;
+pub(crate) const FITTED: u8 = 8;
 
 /// The candidates that an auction can do without, by the name users know. What is left over is stored as it is.
-pub const OPTIONAL: [(&str, u8); 5] = [
+pub const OPTIONAL: [(&str, u8); 7] = [
     ("quantised", QUANTISED),
     ("numbers", NUMBERS),
     ("interpolated", INTERPOLATED),
+    ("wavelet", WAVELET),
+    ("fitted", FITTED),
     ("related", RELATED),
     ("autoencoder", AUTOENCODER),
 ];

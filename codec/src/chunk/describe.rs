@@ -25,7 +25,7 @@ pub struct Description {
 #[non_exhaustive]
 pub struct PartDescription {
     /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `interpolated`, `related`,
-    /// `autoencoder`.
+    /// `wavelet`, `fitted`, `autoencoder`.
     pub candidate: &'static str,
     /// Bytes of the part.
     pub len_bytes: usize,
@@ -52,6 +52,8 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
             candidate::NUMBERS => ("numbers", "pco".to_owned()),
             candidate::INTERPOLATED => ("interpolated", String::new()),
             candidate::RELATED => ("related", crate::related::summarise(payload, n_parts)?),
+            candidate::FITTED => ("fitted", String::new()),
+            candidate::WAVELET => ("wavelet", String::new()),
             candidate::AUTOENCODER => ("autoencoder", String::new()),
             candidate::QUANTISED => {
                 let summary = candidate::quantised::summarise(payload, header.dtype, n_values)?;

@@ -9,7 +9,7 @@ use super::read::{Limits, decode};
 use super::table;
 use crate::bound::{Promise, check};
 use crate::bundle::{Bundle, Contents, Family as FamilyName};
-use crate::candidate::{self, Part, constant, interpolated, numbers, quantised, raw};
+use crate::candidate::{self, Part, constant, fitted, interpolated, numbers, quantised, raw, wavelet};
 use crate::element::{Elements, swap_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::family;
@@ -245,11 +245,23 @@ impl Auction<'_> {
         {
             best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
         }
+        if allow(candidate::FITTED)
+            && params.effort != Effort::Fast
+            && let Some(fitted) = fitted::encode(part, quantised, best.bytes.len())
+        {
+            best.keep_smaller(with_method(candidate::FITTED, fitted), None);
+        }
         if allow(candidate::INTERPOLATED)
             && params.effort != Effort::Fast
             && let Some(interpolated) = interpolated::encode(part, best.bytes.len())
         {
             best.keep_smaller(with_method(candidate::INTERPOLATED, interpolated), None);
+        }
+        if allow(candidate::WAVELET)
+            && params.effort != Effort::Fast
+            && let Some(wavelet) = wavelet::encode(part, best.bytes.len())
+        {
+            best.keep_smaller(with_method(candidate::WAVELET, wavelet), None);
         }
         if models_allowed {
             for bundle in &self.models {

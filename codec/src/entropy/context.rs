@@ -28,7 +28,7 @@ pub(crate) struct Lattice<'a> {
 
 impl Lattice<'_> {
     /// Extents of the last two axes, 1 for those that are not there.
-    fn row_and_column(&self) -> (usize, usize) {
+    pub(super) fn row_and_column(&self) -> (usize, usize) {
         let from_last = |k: usize| self.extents.iter().rev().nth(k).map_or(1, |&e| e.max(1));
         (from_last(0), from_last(1))
     }
@@ -38,14 +38,14 @@ impl Lattice<'_> {
 // Model
 
 /// Tokens of magnitudes up to 2^63, that of `i64::MIN`: 4 below 4, then 2 for each power of two.
-const N_TOKENS: usize = 4 + 2 * 62;
+pub(super) const N_TOKENS: usize = 4 + 2 * 62;
 /// Contexts in which all near neighbours are at most 2: each triple of them on its own.
 const N_SMALL: usize = 27;
 /// Contexts of the weighted mean of the neighbours, two to each power of two.
 const N_LARGE: usize = 48;
 
 #[inline(always)]
-fn token(magnitude: u64) -> usize {
+pub(crate) fn token(magnitude: u64) -> usize {
     if magnitude < 4 {
         return magnitude as usize;
     }
@@ -55,12 +55,12 @@ fn token(magnitude: u64) -> usize {
 
 /// The bits below a token's top two: how many there are.
 #[inline(always)]
-fn n_extra(token: usize) -> u32 {
+pub(super) fn n_extra(token: usize) -> u32 {
     if token < 4 { 0 } else { token as u32 / 2 - 1 }
 }
 
 #[inline(always)]
-fn token_base(token: usize) -> u64 {
+pub(super) fn token_base(token: usize) -> u64 {
     if token < 4 { token as u64 } else { (2 + (token as u64 & 1)) << (token / 2 - 1) }
 }
 
@@ -132,15 +132,15 @@ impl Model {
 }
 
 /// One neighbour: clamped magnitude and sign in a word, so that one load brings both.
-type Near = i32;
+pub(super) type Near = i32;
 
 #[inline(always)]
-fn near<I: Int>(v: I) -> Near {
+pub(super) fn near<I: Int>(v: I) -> Near {
     v.to_i64().clamp(-(MAX_NEIGHBOUR as i64), MAX_NEIGHBOUR as i64) as i32
 }
 
 #[inline(always)]
-fn sign_index(v: Near) -> usize {
+pub(super) fn sign_index(v: Near) -> usize {
     (v.signum() + 1) as usize
 }
 
@@ -238,7 +238,7 @@ fn process_kind<C: BitCoder, I: Int, const ROWS: bool, const PLANES: bool>(
     Ok(())
 }
 
-pub(super) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Vec<u8> {
+pub(crate) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Vec<u8> {
     let mut coder = Encoder::new();
     let mut values = values.to_vec();
     process(&mut coder, &mut values, lattice).expect("encoding reads its values only");

@@ -8,10 +8,13 @@
 //! | 2 | [`NARROW`]: zstd over the fewest bytes that hold the values | repeats: sentinels, sorted keys, flat areas |
 //! | 3 | [`SHUFFLED`]: zstd over byte planes | wide values whose high bytes repeat |
 //! | 4 | [`CONTEXT`]: adaptive range coder conditioned on neighbours | residuals of fields |
+//! | 5 | [`MIXED`]: the same under several contexts at once, slower | residuals of fields at loose bounds |
 
 pub(crate) mod bytes;
 pub(crate) mod context;
 pub(crate) mod int;
+pub(crate) mod mixed;
+pub(crate) mod mixing;
 mod narrow;
 pub(crate) mod pcodec;
 pub(crate) mod range;
@@ -29,6 +32,7 @@ pub(crate) const PCO: u8 = 1;
 pub(crate) const NARROW: u8 = 2;
 pub(crate) const SHUFFLED: u8 = 3;
 pub(crate) const CONTEXT: u8 = 4;
+pub(crate) const MIXED: u8 = 5;
 
 /// The name of a coder as reports print it.
 pub(crate) fn name(coder: u8) -> &'static str {
@@ -38,6 +42,7 @@ pub(crate) fn name(coder: u8) -> &'static str {
         NARROW => "zstd",
         SHUFFLED => "shuffle+zstd",
         CONTEXT => "context",
+        MIXED => "mixed",
         _ => "unknown",
     }
 }
@@ -67,7 +72,7 @@ pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     match hints.effort {
         Effort::Fast if values.len() < 64 => smallest(values, hints, &[PCO, NARROW]),
         Effort::Fast => smallest(values, hints, &[PCO]),
-        Effort::Max => smallest(values, hints, &[CONTEXT, PCO, NARROW, SHUFFLED]),
+        Effort::Max => smallest(values, hints, &[CONTEXT, MIXED, PCO, NARROW, SHUFFLED]),
         Effort::Default => smallest(values, hints, &shortlist(values, hints)),
     }
 }
@@ -78,13 +83,13 @@ const SAMPLE: usize = 1 << 15;
 /// The coders that may win, judged from values in the middle.
 fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     if values.len() < 2048 {
-        return vec![CONTEXT, PCO, NARROW];
+        return vec![CONTEXT, MIXED, PCO, NARROW];
     }
     let n = values.len().min(SAMPLE);
     let some = &values[(values.len() - n) / 2..][..n];
     if some.iter().all(|v| *v == some[0]) {
         // What there is lies elsewhere; all coders are quick on it.
-        return vec![CONTEXT, PCO, NARROW];
+        return vec![CONTEXT, MIXED, PCO, NARROW];
     }
     // Without the rows above and the plane before, contexts look worse here than they are.
     let row = hints.lattice.extents.last().map_or(n, |&e| e.clamp(1, n));
@@ -95,7 +100,9 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     let best = context.min(pco);
     let mut coders = Vec::new();
     if context <= pco + pco / 8 {
-        coders.push(CONTEXT);
+        // Mixing is several times slower: it has to gain something, and goes on learning where the sample ends.
+        let mixed = mixed::encode(some, lattice).len();
+        coders.push(if mixed < context - context / 100 { MIXED } else { CONTEXT });
     }
     if pco <= context + context / 32 {
         coders.push(PCO);
@@ -121,6 +128,7 @@ fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
             PCO => pcodec::encode(values, hints),
             NARROW => narrow::encode(values, false, hints.effort),
             SHUFFLED => narrow::encode(values, true, hints.effort),
+            MIXED => mixed::encode(values, hints.lattice),
             _ => context::encode(values, hints.lattice),
         };
         with_id(coder, payload)
@@ -162,6 +170,7 @@ pub(crate) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> 
         NARROW => narrow::decode(input.rest(), n, false)?,
         SHUFFLED => narrow::decode(input.rest(), n, true)?,
         CONTEXT => context::decode(input.rest(), n, lattice)?,
+        MIXED => mixed::decode(input.rest(), n, lattice)?,
         coder => return Err(Error::corrupt(format!("entropy coder {coder} is unknown"))),
     };
     debug_assert_eq!(values.len(), n);

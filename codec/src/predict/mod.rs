@@ -1,5 +1,6 @@
 //! Predictors: differences of integers along axes, interpolation of values; and the integers that are left, to bits.
 
+pub(crate) mod fitted;
 pub(crate) mod interpolate;
 pub(crate) mod lorenzo;
 pub(crate) mod search;

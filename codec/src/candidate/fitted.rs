@@ -1,0 +1,177 @@
+//! Method 8: quantised integers and the residual of a prediction fitted to them. Where few integers occur (values on a
+//! lattice of their own, a detector's lookup table), their ranks stand for them.
+
+use super::{Exceptions, Part, Target};
+use crate::entropy::bytes;
+use crate::error::{Error, Result};
+use crate::params::Effort;
+use crate::predict::fitted::{self, N_SETS, Weights};
+use crate::predict::lorenzo::{MAX_AXES, working_extents};
+use crate::predict::search::bits_per_value;
+use crate::predict::stream::{self, Ints};
+use crate::quantize::{Quantised, Quantiser};
+use crate::special::Specials;
+use crate::wire::{Reader, Writer};
+use std::convert::Infallible;
+
+/// Encodes if an estimate says that may take fewer than `to_beat` bytes.
+pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> Option<Vec<u8>> {
+    // Weights take a hundred bytes or so. Wide integers are bits of floats or keys, not samples of a field.
+    let Ints::I32(q) = &quantised.q else { return None };
+    if q.len() < 256 {
+        return None;
+    }
+    let extents = pad(&working_extents(part.shape));
+    let mut best = Prediction::new(q.clone(), &extents, part.specials);
+    let occurring = occurring(q);
+    if !occurring.is_empty() {
+        let rank = |q: &i32| occurring.partition_point(|v| v < q) as i32;
+        let ranked = Prediction::new(q.iter().map(rank).collect(), &extents, part.specials);
+        // About a byte for each.
+        let bits = ranked.bits + 8.0 * occurring.len() as f64;
+        if bits < best.bits {
+            best = Prediction { occurring, ..ranked };
+        }
+    }
+    // The estimate knows nothing of contexts, which save most where nearly all residuals are zero.
+    // In a column contexts find less.
+    let least_share = if extents[2] > 1 { 0.6 } else { 0.9 };
+    if part.effort != Effort::Max && best.bits / 8.0 * least_share > to_beat as f64 {
+        return None;
+    }
+
+    let mut out = Writer::default();
+    part.specials.write(part.dtype(), &mut out);
+    quantised.quantiser.write(&mut out);
+    Exceptions::write(part.elements, &quantised.exceptions, &mut out);
+    for extent in extents {
+        out.varint(extent as u64);
+    }
+    write_occurring(&best.occurring, &mut out);
+    for &weight in best.weights.iter().flatten() {
+        out.varint_signed(weight.into());
+    }
+    out.raw(&stream::encode_plain(&Ints::from_i64(best.residual), part.shape, &part.specials.classes, part.effort));
+    Some(out.bytes)
+}
+
+/// What is coded, and its bits without contexts.
+struct Prediction {
+    weights: Weights,
+    residual: Vec<i64>,
+    bits: f64,
+    /// The integers that ranks stand for; empty if there are no ranks.
+    occurring: Vec<i32>,
+}
+
+impl Prediction {
+    fn new(q: Vec<i32>, extents: &[usize; MAX_AXES], specials: &Specials) -> Self {
+        let mut values: Vec<i64> = q.iter().map(|&q| i64::from(q)).collect();
+        let weights = fitted::fit(&values, extents, |i| !specials.is_masked(i));
+        let mut residual = vec![0i64; values.len()];
+        let Ok(()) = fitted::scan(&mut values, extents, &weights, |i, prediction| {
+            // Values taken out hold their prediction.
+            Ok::<_, Infallible>(if specials.is_masked(i) {
+                prediction
+            } else {
+                let v = i64::from(q[i]);
+                residual[i] = v.wrapping_sub(prediction);
+                v
+            })
+        });
+        let bits = bits_per_value(&residual) * residual.len() as f64;
+        Self { weights, residual, bits, occurring: Vec::new() }
+    }
+}
+
+/// The integers that occur, rising, if they are few and far between.
+fn occurring(q: &[i32]) -> Vec<i32> {
+    const MOST: usize = 1 << 14;
+    let (min, max) = q.iter().fold((i32::MAX, i32::MIN), |(min, max), &v| (min.min(v), max.max(v)));
+    let mut some: Vec<i32> = Vec::new();
+    for chunk in q.chunks(4 * MOST) {
+        some.extend_from_slice(chunk);
+        some.sort_unstable();
+        some.dedup();
+        if some.len() > MOST {
+            return Vec::new();
+        }
+    }
+    let is_sparse = (some.len() as i64) * 5 / 4 < i64::from(max) - i64::from(min) && some.len() < q.len() / 8;
+    if is_sparse { some } else { Vec::new() }
+}
+
+fn write_occurring(occurring: &[i32], out: &mut Writer) {
+    out.varint(occurring.len() as u64);
+    let Some(&first) = occurring.first() else { return };
+    out.varint_signed(first.into());
+    let mut gaps = Writer::default();
+    for pair in occurring.windows(2) {
+        gaps.varint((i64::from(pair[1]) - i64::from(pair[0]) - 1) as u64);
+    }
+    out.block(&bytes::pack(&gaps.bytes, 9));
+}
+
+fn read_occurring(n: usize, input: &mut Reader<'_>) -> Result<Vec<i64>> {
+    let count = input.size("the number of integers that occur")?;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    if count > n {
+        return Err(Error::corrupt(format!("{count} integers occur among {n}")));
+    }
+    let mut last = input.varint_signed("the first integer that occurs")?;
+    let gaps = bytes::unpack(input.block("the integers that occur")?, count.saturating_mul(10))?;
+    let mut gaps = Reader::new(&gaps);
+    let mut occurring = vec![last];
+    for _ in 1..count {
+        let gap = gaps.varint("a gap between integers")?;
+        last = last.wrapping_add(1).wrapping_add(gap as i64);
+        occurring.push(last);
+    }
+    gaps.finish("the integers that occur")?;
+    Ok(occurring)
+}
+
+pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
+    let n = target.n_values();
+    let mut input = Reader::new(payload);
+    let specials = Specials::read(target.dtype, n, &mut input)?;
+    let quantiser = Quantiser::read(target.dtype, &mut input)?;
+    let exceptions = Exceptions::read(target.dtype.size_bytes(), n, &mut input)?;
+    let mut extents = [0; MAX_AXES];
+    for extent in &mut extents {
+        *extent = input.size("an extent")?;
+    }
+    if extents.iter().try_fold(1usize, |p, &e| p.checked_mul(e)) != Some(n) {
+        return Err(Error::corrupt(format!("extents {extents:?} do not hold {n} integers")));
+    }
+    let occurring = read_occurring(n, &mut input)?;
+    let mut weights: Weights = [const { Vec::new() }; N_SETS];
+    for set in fitted::sets(&extents) {
+        for _ in 0..fitted::n_taps(set) {
+            let weight = i32::try_from(input.varint_signed("a weight")?);
+            weights[set].push(weight.map_err(|_| Error::corrupt("a weight does not fit 32 bits"))?);
+        }
+    }
+    let residual = stream::decode(input.rest(), n, &specials.classes)?;
+    let mut values = vec![0i64; n];
+    let Ok(()) = fitted::scan(&mut values, &extents, &weights, |i, prediction| {
+        let residual = if specials.is_masked(i) { 0 } else { residual.get(i) };
+        Ok::<_, Infallible>(prediction.wrapping_add(residual))
+    });
+    if let Some(last) = occurring.len().checked_sub(1) {
+        // A damaged stream can give any rank.
+        values.iter_mut().for_each(|v| *v = occurring[usize::try_from(*v).unwrap_or(0).min(last)]);
+    }
+    quantiser.decode_all(target.dtype, &Ints::I64(values), target.out);
+    exceptions.restore(target);
+    target.restore(&specials);
+    Ok(())
+}
+
+fn pad(extents: &[usize]) -> [usize; MAX_AXES] {
+    let mut padded = [1; MAX_AXES];
+    padded[MAX_AXES - extents.len()..].copy_from_slice(extents);
+    padded
+}

@@ -1,0 +1,192 @@
+//! Encoder side: which axes are transformed together and how wide the steps are, tried on a block of the array.
+
+use super::coefficients;
+use super::dequantise;
+use super::transform::{AXES, Group, Layout};
+use crate::entropy::context::{self, Lattice};
+use crate::params::Effort;
+
+/// What a block says.
+pub(super) struct Plan {
+    pub axes: Vec<u8>,
+    /// Steps of the coefficients over those of the corrections.
+    pub factor: f64,
+}
+
+/// Values of the block that plans are tried on.
+const SAMPLE: usize = 1 << 16;
+
+/// Steps tried; the search goes up or down from the middle while it gains.
+const FACTORS: [f64; 8] = [0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0, 2.6];
+const FIRST_FACTOR: usize = 3;
+
+/// Coefficients this much nearer to zero than half a step count as less: their bits are worth more than their error.
+const DEAD_ZONE: f64 = 0.12;
+
+/// Coefficients over their step; none if they do not fit.
+pub(super) fn quantise(coefficients: &[f64], step: f64) -> Option<Vec<i32>> {
+    const MAX: f64 = (1 << 30) as f64;
+    let inverse = 1.0 / step;
+    coefficients
+        .iter()
+        .map(|&v| {
+            let m = (v.abs() * inverse + (0.5 - DEAD_ZONE)).floor();
+            // False for NaN.
+            (m < MAX).then_some(if v < 0.0 { -m } else { m } as i32)
+        })
+        .collect()
+}
+
+/// The plan with the fewest bytes for a block, unless it promises more than `to_beat` for all.
+pub(super) fn plan(values: &[f64], extents: [usize; AXES], step: f64, to_beat: usize, effort: Effort) -> Option<Plan> {
+    let (sample, cut) = cut_sample(values, extents);
+    let scale = values.len() as f64 / sample.len() as f64;
+    let cost = |groups: &[Group], factor: usize| {
+        let layout = Layout::new(cut, groups);
+        let mut coefficients = sample.clone();
+        layout.forward(&mut coefficients);
+        let bytes = trial(&sample, &layout, coefficients, step, step * FACTORS[factor]);
+        bytes.map_or(f64::INFINITY, |n| n as f64 * scale)
+    };
+    let choices = groupings(cut);
+    let groups_of = |axes: &[u8]| groups(axes, cut, DEPTHS[0]);
+    let (mut axes, mut factor) = (&choices[0], FIRST_FACTOR);
+    let mut least = cost(&groups_of(axes), factor);
+    // A block has its contexts to learn too: the whole takes less than its share.
+    if effort != Effort::Max && least > to_beat as f64 * 1.5 {
+        return None;
+    }
+    let mut keep_less = |bytes: f64| {
+        let is_less = bytes < least;
+        least = least.min(bytes);
+        is_less
+    };
+    for choice in &choices[1..] {
+        if keep_less(cost(&groups_of(choice), factor)) {
+            axes = choice;
+        }
+    }
+    let groups_cut = groups_of(axes);
+    while factor + 1 < FACTORS.len() && keep_less(cost(&groups_cut, factor + 1)) {
+        factor += 1;
+    }
+    if factor == FIRST_FACTOR {
+        while factor > 0 && keep_less(cost(&groups_cut, factor - 1)) {
+            factor -= 1;
+        }
+    }
+    (effort == Effort::Max || least < to_beat as f64 * 1.25)
+        .then(|| Plan { axes: axes.clone(), factor: FACTORS[factor] })
+}
+
+/// How far axes are halved.
+#[derive(Clone, Copy)]
+struct Depth {
+    /// Axes shorter than this are left alone.
+    min_axis: usize,
+    /// The longest axis of a group is halved while it has as much.
+    min_extent: usize,
+}
+
+/// What is tried, the usual one first.
+const DEPTHS: [Depth; 3] =
+    [Depth { min_axis: 8, min_extent: 8 }, Depth { min_axis: 8, min_extent: 4 }, Depth { min_axis: 4, min_extent: 4 }];
+
+fn groups(axes: &[u8], extents: [usize; AXES], depth: Depth) -> Vec<Group> {
+    let group = |axes: u8| {
+        let is_long = |a: usize| axes >> a & 1 == 1 && extents[a] >= depth.min_axis;
+        let axes = (0..AXES).filter(|&a| is_long(a)).fold(0, |bits, a| bits | 1 << a);
+        let mut longest = (0..AXES).filter(|&a| is_long(a)).map(|a| extents[a]).max().unwrap_or(1);
+        let mut n_levels = 0;
+        while longest >= depth.min_extent {
+            longest = longest.div_ceil(2);
+            n_levels += 1;
+        }
+        Group { axes, n_levels }
+    };
+    axes.iter().map(|&axes| group(axes)).filter(|g| g.axes != 0).collect()
+}
+
+/// The transform of all values, as deep as takes the fewest bits. Short axes and coarse levels look different in a block,
+/// so this is judged from the whole, band by band without contexts.
+pub(super) fn transform(
+    values: &[f64],
+    extents: [usize; AXES],
+    plan: &Plan,
+    step: f64,
+) -> Option<(Vec<Group>, Layout, Vec<f64>)> {
+    let mut best = None;
+    let mut least = f64::INFINITY;
+    let mut tried: Vec<Vec<Group>> = Vec::new();
+    for depth in DEPTHS {
+        let groups = groups(&plan.axes, extents, depth);
+        if tried.contains(&groups) {
+            continue;
+        }
+        tried.push(groups.clone());
+        let layout = Layout::new(extents, &groups);
+        let mut coefficients = values.to_vec();
+        layout.forward(&mut coefficients);
+        let bits = coefficients::estimate(&quantise(&coefficients, step)?, &layout);
+        if bits < least {
+            least = bits;
+            best = Some((groups, layout, coefficients));
+        }
+    }
+    best
+}
+
+/// Bytes of coefficients and corrections.
+fn trial(sample: &[f64], layout: &Layout, mut values: Vec<f64>, step: f64, coefficient_step: f64) -> Option<usize> {
+    let mut q = quantise(&values, coefficient_step)?;
+    let bytes = coefficients::encode(&mut q, layout).len();
+    dequantise(&q, coefficient_step, &mut values);
+    layout.inverse(&mut values);
+    let corrections: Vec<i64> =
+        values.iter().zip(sample).map(|(y, x)| ((x - y) / step).round_ties_even() as i64).collect();
+    Some(bytes + context::encode(&corrections, Lattice { extents: &layout.extents, classes: &[] }).len())
+}
+
+/// Groups of axes to try, the usual one first: the slowest axis on its own, the others together.
+fn groupings(extents: [usize; AXES]) -> Vec<Vec<u8>> {
+    let long: Vec<u8> = (0..AXES).filter(|&a| extents[a] > 1).map(|a| 1 << a).collect();
+    let Some((&slowest, others)) = long.split_first() else { return vec![Vec::new()] };
+    let others_together: u8 = others.iter().sum();
+    let mut choices = match long.len() {
+        1 => vec![long.clone()],
+        2 => vec![vec![slowest + others_together], long.clone(), vec![others_together]],
+        3 => vec![vec![slowest, others_together], long.clone(), vec![slowest + others_together], vec![others_together]],
+        _ => {
+            let [first, second, third, fourth] = [long[0], long[1], long[2], long[3]];
+            vec![
+                vec![first, second, third + fourth],
+                long.clone(),
+                vec![second, third + fourth],
+                vec![second, third, fourth],
+                vec![third + fourth],
+            ]
+        }
+    };
+    choices.dedup();
+    choices
+}
+
+/// A block from the middle, its longest axes cut first.
+fn cut_sample(values: &[f64], extents: [usize; AXES]) -> (Vec<f64>, [usize; AXES]) {
+    let mut cut = extents;
+    while cut.iter().product::<usize>() > SAMPLE {
+        let longest = (0..AXES).max_by_key(|&a| cut[a]).expect("there are axes");
+        cut[longest] = cut[longest].div_ceil(2);
+    }
+    let start: [usize; AXES] = std::array::from_fn(|a| (extents[a] - cut[a]) / 2);
+    let mut sample = Vec::with_capacity(cut.iter().product());
+    for a in start[0]..start[0] + cut[0] {
+        for b in start[1]..start[1] + cut[1] {
+            for c in start[2]..start[2] + cut[2] {
+                let row = ((a * extents[1] + b) * extents[2] + c) * extents[3] + start[3];
+                sample.extend_from_slice(&values[row..row + cut[3]]);
+            }
+        }
+    }
+    (sample, cut)
+}

@@ -1,0 +1,131 @@
+//! Method 7: wavelet coefficients in equal steps, and what is left of the values. Floating point under an absolute bound.
+//!
+//! A coefficient's error spreads over many values, where errors of many coefficients add up to something normal: steps
+//! above the bound keep it nearly everywhere, and the few values beyond get a correction. The idea of corrections is
+//! SPERR's (Li, Lindstrom, Clyne, IPDPS 2023, doi:10.1109/IPDPS54959.2023.00104). At bounds that are loose for the data
+//! this beats prediction, whose errors are each as large as the bound.
+
+mod choose;
+mod coefficients;
+mod transform;
+
+use super::{Exceptions, Part, Target, interpolated};
+use crate::bound::{Promise, within_abs};
+use crate::element::{bits_to_f64, f64_to_bits, put_bits};
+use crate::error::{Error, Result};
+use crate::predict::lorenzo::working_extents;
+use crate::predict::stream::{self, Ints};
+use crate::quantize::half_step;
+use crate::special::Specials;
+use crate::wire::{Reader, Writer};
+use transform::{AXES, Group, Layout};
+
+/// Corrections from here up are exceptions: `r as f64` is exact with room to spare.
+const MAX_CORRECTION: f64 = (1u64 << 51) as f64;
+
+/// Encodes if a sample says that may take fewer than `to_beat` bytes.
+pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
+    let Promise::Abs(abs) = part.promise else { return None };
+    if !part.dtype().is_float() || part.n_values() < 64 {
+        return None;
+    }
+    let mut values = part.elements.to_f64();
+    let (min, max) = interpolated::fill_special(&mut values, part.specials)?;
+    let step = 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), abs)?;
+    let offset = 0.5 * min + 0.5 * max;
+    values.iter_mut().for_each(|v| *v -= offset);
+    let extents = transform::pad(&working_extents(part.shape));
+    let plan = choose::plan(&values, extents, step, to_beat, part.effort)?;
+
+    let coefficient_step = step * plan.factor;
+    let (groups, layout, mut values) = choose::transform(&values, extents, &plan, coefficient_step)?;
+    let mut q = choose::quantise(&values, coefficient_step)?;
+    dequantise(&q, coefficient_step, &mut values);
+    layout.inverse(&mut values);
+
+    let dtype = part.dtype();
+    let is_special = crate::special::special_test(dtype, None);
+    let mut corrections = vec![0i64; values.len()];
+    let mut exceptions = Vec::new();
+    for (i, &v) in values.iter().enumerate().filter(|&(i, _)| !part.specials.is_masked(i)) {
+        let x = part.elements.value(i);
+        let y = offset + v;
+        let r = ((x - y) / step).round_ties_even();
+        let decoded = bits_to_f64(dtype, f64_to_bits(dtype, y + r * step));
+        let is_kept = r.abs() <= MAX_CORRECTION && decoded.is_finite() && within_abs(decoded, x, abs);
+        if is_kept && !is_special(part.elements.bits(i)) {
+            corrections[i] = r as i64;
+        } else {
+            exceptions.push(i);
+        }
+    }
+
+    let mut out = Writer::default();
+    part.specials.write(dtype, &mut out);
+    out.f64(offset);
+    out.f64(step);
+    out.f64(coefficient_step);
+    for extent in extents {
+        out.varint(extent as u64);
+    }
+    out.u8(groups.len() as u8);
+    for group in &groups {
+        out.u8(group.axes);
+        out.u8(group.n_levels);
+    }
+    Exceptions::write(part.elements, &exceptions, &mut out);
+    out.block(&coefficients::encode(&mut q, &layout));
+    out.raw(&stream::encode_plain(&Ints::from_i64(corrections), part.shape, &part.specials.classes, part.effort));
+    Some(out.bytes)
+}
+
+pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
+    let (dtype, n) = (target.dtype, target.n_values());
+    let mut input = Reader::new(payload);
+    let specials = Specials::read(dtype, n, &mut input)?;
+    let (offset, step) = (input.f64("the offset")?, input.f64("the step")?);
+    let coefficient_step = input.f64("the step of the coefficients")?;
+    let mut extents = [0; AXES];
+    for extent in &mut extents {
+        *extent = input.size("an extent")?;
+    }
+    let n_groups = usize::from(input.u8("the number of groups of axes")?);
+    let groups = input.raw(2 * n_groups, "the groups of axes")?;
+    let groups: Vec<Group> = groups.chunks_exact(2).map(|g| Group { axes: g[0], n_levels: g[1] }).collect();
+    let product = extents.iter().try_fold(1usize, |p, &e| p.checked_mul(e));
+    let (union, sum) = groups.iter().fold((0u8, 0u32), |(u, s), g| (u | g.axes, s + u32::from(g.axes)));
+    if !dtype.is_float()
+        || product != Some(n)
+        || n_groups > AXES
+        || union >> AXES != 0
+        || sum != u32::from(union)
+        || ![offset, step, coefficient_step].iter().all(|v| v.is_finite())
+    {
+        return Err(Error::corrupt(format!(
+            "wavelets over {extents:?} by {groups:?} in steps of {coefficient_step} and {step} from {offset} for {n} \
+             values of {dtype}"
+        )));
+    }
+    let layout = Layout::new(extents, &groups);
+    let exceptions = Exceptions::read(dtype.size_bytes(), n, &mut input)?;
+    let q = coefficients::decode(input.block("the wavelet coefficients")?, &layout, n)?;
+    let corrections = stream::decode(input.rest(), n, &specials.classes)?;
+    let mut values = vec![0.0; n];
+    dequantise(&q, coefficient_step, &mut values);
+    drop(q);
+    layout.inverse(&mut values);
+    let size = dtype.size_bytes();
+    for (i, v) in values.into_iter().enumerate() {
+        let y = offset + v;
+        put_bits(target.out, size, i, f64_to_bits(dtype, y + corrections.get(i) as f64 * step));
+    }
+    exceptions.restore(target);
+    target.restore(&specials);
+    Ok(())
+}
+
+fn dequantise(q: &[i32], step: f64, values: &mut [f64]) {
+    for (v, &q) in values.iter_mut().zip(q) {
+        *v = f64::from(q) * step;
+    }
+}

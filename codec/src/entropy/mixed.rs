@@ -1,0 +1,218 @@
+//! The context coder's values and neighbours under several contexts at once, mixed. Worth its time where residuals are
+//! small: near loose bounds it takes 4 to 10 % fewer bytes, near tight ones hardly any.
+
+use super::Int;
+use super::context::{Lattice, Near, near, sign_index, token};
+use super::mixing::{Known, Values};
+use super::range::{BitCoder, Decoder, Encoder};
+use crate::error::{Error, Result};
+
+const K: usize = 6;
+/// Classes of [`fine`] and [`coarse`] that are told apart.
+const N_FINE: usize = 96;
+const N_COARSE: usize = 20;
+const N_CONTEXTS: [usize; K] = [75, N_FINE, 16 * 16 * 16, N_COARSE * N_COARSE, 27 * 24, 16 * 16 * 16];
+
+/// Size classes, four to each power of two from 4 up.
+#[inline(always)]
+pub(crate) fn fine(v: u64) -> usize {
+    if v < 8 {
+        return v as usize;
+    }
+    let top = v.ilog2();
+    (4 * top as usize + (v >> (top - 2) & 3) as usize - 4).min(N_FINE - 1)
+}
+
+/// Two to each power of two.
+#[inline(always)]
+pub(crate) fn coarse(v: u64) -> usize {
+    token(v).min(N_COARSE - 1)
+}
+
+fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
+    let classes = lattice.classes;
+    let (nx, ny) = lattice.row_and_column();
+    let plane = nx * ny;
+    let n = if classes.is_empty() { values.len() } else { classes.len() };
+    let (has_rows, has_planes) = (ny > 1, n > plane);
+    // As in the context coder: positions outside the lattice are neighbours of value zero.
+    let margin = 3;
+    let stride = nx + 2 * margin;
+    let mut previous: Vec<Near> = vec![0; stride * (ny + 3)];
+    let mut current: Vec<Near> = vec![0; stride * (ny + 3)];
+    let mut columns = vec![0u32; nx];
+    let mut model = Values::<K>::new(N_CONTEXTS, 27);
+    let mut next = 0;
+    for (z, plane_start) in (0..n).step_by(plane.max(1)).enumerate() {
+        if plane_start > 0 {
+            std::mem::swap(&mut previous, &mut current);
+        }
+        for y in 0..ny {
+            let row_start = plane_start + y * nx;
+            if row_start >= n {
+                break;
+            }
+            let row = (y + 2) * stride + margin;
+            current[row..row + nx].fill(0);
+            let mut along = 0u32;
+            for x in 0..nx.min(n - row_start) {
+                if !classes.is_empty() && classes[row_start + x] != 0 {
+                    continue;
+                }
+                let at = row + x;
+                let size = |v: Near| u64::from(v.unsigned_abs());
+                let (w, ww, www) = (current[at - 1], current[at - 2], current[at - 3]);
+                let (north, nw, ne) = (current[at - stride], current[at - stride - 1], current[at - stride + 1]);
+                let (nn, nee) = (current[at - 2 * stride], current[at - stride + 2]);
+                let (before, east, south) = (previous[at], previous[at + 1], previous[at + stride]);
+                let (west, above) = (previous[at - 1], previous[at - stride]);
+                let mut energy = 3 * size(w) + size(ww);
+                let mut broad = 2 * size(w) + size(ww) + size(www);
+                let mut shift = 1;
+                if has_rows {
+                    energy += 2 * size(north) + size(nw) + size(ne);
+                    broad += 2 * size(north) + size(nw) + size(ne) + size(nn) + size(nee);
+                    shift = 2;
+                }
+                if has_planes {
+                    energy += 2 * size(before) + size(east) + size(south);
+                    broad += 2 * size(before) + size(east) + size(south) + size(west) + size(above);
+                    energy = if has_rows { energy - (energy >> 2) - (energy >> 4) } else { energy };
+                    shift = 2;
+                }
+                let (a, b, c) = match (has_rows, has_planes) {
+                    (true, true) => (w, north, before),
+                    (true, false) => (w, north, ne),
+                    (false, true) => (w, before, east),
+                    (false, false) => (w, ww, www),
+                };
+                let scaled = energy >> shift;
+                let (context, expected) = if scaled <= 3 && size(a) <= 2 && size(b) <= 2 && size(c) <= 2 {
+                    ((size(a) * 9 + size(b) * 3 + size(c)) as usize, 0)
+                } else {
+                    (27 + token(scaled).min(47), token(scaled / 2))
+                };
+                let low = |v: u64| token(v).min(15);
+                let zeros = |v: usize| (v.trailing_zeros() as usize).min(2);
+                let parity = (zeros(z) * 3 + zeros(y)) * 3 + zeros(x);
+                let rest =
+                    if has_planes { size(west) + size(east) + size(south) + size(above) } else { size(ww) + size(nee) };
+                let known = Known {
+                    contexts: [
+                        context,
+                        fine(broad),
+                        (low(size(a)) * 16 + low(size(b))) * 16 + low(size(c)),
+                        coarse(u64::from(columns[x] >> 2)) * N_COARSE + coarse(u64::from(along >> 2)),
+                        parity * 24 + expected.min(23),
+                        (low(size(nw) + size(ne)) * 16 + low(rest)) * 16 + low(size(w) + size(north)),
+                    ],
+                    expected,
+                    sign: sign_index(a) * 9 + sign_index(b) * 3 + sign_index(c),
+                };
+                let value = model.code(coder, values[next].to_i64(), &known);
+                if C::DECODES {
+                    values[next] =
+                        I::from_i64(value).ok_or_else(|| Error::corrupt("a residual does not fit its width"))?;
+                }
+                current[at] = near(values[next]);
+                let m = current[at].unsigned_abs();
+                // Running means in 1/16, of an eighth and a quarter of the new.
+                columns[x] = columns[x] - (columns[x] >> 3) + 2 * m;
+                along = along - (along >> 2) + 4 * m;
+                next += 1;
+            }
+        }
+    }
+    debug_assert_eq!(next, values.len());
+    Ok(())
+}
+
+pub(super) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Vec<u8> {
+    let mut coder = Encoder::new();
+    let mut values = values.to_vec();
+    process(&mut coder, &mut values, lattice).expect("encoding reads its values only");
+    coder.finish()
+}
+
+pub(super) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> Result<Vec<I>> {
+    // A value costs at least 2^-15 bits or so; with fewer bytes than that the stream cannot hold them.
+    if n >> 18 > payload.len() + 8 {
+        return Err(Error::corrupt(format!("{} bytes of range coding cannot hold {n} values", payload.len())));
+    }
+    let mut coder = Decoder::new(payload);
+    let mut values = vec![I::default(); n];
+    process(&mut coder, &mut values, lattice)?;
+    coder.finish()?;
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(seed: &mut u64) -> u64 {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        *seed
+    }
+
+    fn round_trip<I: Int + std::fmt::Debug>(values: &[I], extents: &[usize], classes: &[u8]) -> usize {
+        let lattice = Lattice { extents, classes };
+        let packed = encode(values, lattice);
+        assert_eq!(decode::<I>(&packed, values.len(), lattice).unwrap(), values);
+        packed.len()
+    }
+
+    #[test]
+    fn all_ranks_masks_and_extremes() {
+        let mut seed = 42;
+        for extents in [vec![2000], vec![40, 50], vec![4, 10, 50], vec![2, 2, 10, 50], vec![1000, 2]] {
+            for spread in [1u64, 3, 100, 1 << 20, u64::MAX >> 1] {
+                let values: Vec<i64> =
+                    (0..2000).map(|_| (noise(&mut seed) % spread) as i64 - (spread / 2) as i64).collect();
+                round_trip(&values, &extents, &[]);
+                let classes: Vec<u8> = (0..2000).map(|_| u8::from(noise(&mut seed).is_multiple_of(3))).collect();
+                let coded: Vec<i64> = values.iter().zip(&classes).filter(|(_, c)| **c == 0).map(|(v, _)| *v).collect();
+                round_trip(&coded, &extents, &classes);
+            }
+        }
+        round_trip(&[i32::MIN, i32::MAX, 0, -1, 1, i32::MIN], &[6], &[]);
+        round_trip(&[i64::MIN, i64::MAX, 0, -1, 1, i64::MIN + 1], &[6], &[]);
+        round_trip::<i32>(&[], &[0], &[]);
+        round_trip(&[7i32], &[], &[]);
+    }
+
+    #[test]
+    fn sees_more_than_one_context_can() {
+        let mut seed = 9;
+        // How large values are depends on the column, and on the row before.
+        let values: Vec<i32> = (0..40_000)
+            .map(|i| {
+                let spread = if i % 200 % 7 == 0 { 60 } else { 3 };
+                (noise(&mut seed) % spread) as i32 - spread as i32 / 2
+            })
+            .collect();
+        let lattice = Lattice { extents: &[200, 200], classes: &[] };
+        let context = super::super::context::encode(&values, lattice).len();
+        let mixed = round_trip(&values, &[200, 200], &[]);
+        assert!(mixed < context * 9 / 10, "{mixed} {context}");
+    }
+
+    #[test]
+    fn damage_is_an_error_or_other_values_but_never_a_crash() {
+        let mut seed = 3;
+        let values: Vec<i64> = (0..300).map(|_| (noise(&mut seed) >> (noise(&mut seed) % 60)) as i64).collect();
+        let lattice = Lattice { extents: &[20, 15], classes: &[] };
+        let packed = encode(&values, lattice);
+        for i in 0..packed.len() {
+            for flip in [1u8, 16, 255] {
+                let mut bad = packed.clone();
+                bad[i] ^= flip;
+                let _ = decode::<i64>(&bad, 300, lattice);
+                let _ = decode::<i32>(&bad, 300, lattice);
+            }
+            let _ = decode::<i64>(&packed[..i], 300, lattice);
+        }
+    }
+}
