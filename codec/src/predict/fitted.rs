@@ -291,8 +291,8 @@ mod tests {
                 })
                 .collect();
             let weights = fit(&original, &extents, |_| true);
-            for set in 0..N_SETS {
-                assert!(weights[set].is_empty() || sets(&extents).any(|s| s == set), "{extents:?}");
+            for (set, weights) in weights.iter().enumerate() {
+                assert!(weights.is_empty() || sets(&extents).any(|s| s == set), "{extents:?}");
             }
             let mut residual = vec![0; n];
             let Ok(()) = scan(&mut original.clone(), &extents, &weights, |i, p| {
