@@ -135,8 +135,8 @@ pub(super) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Vec<u8> {
 }
 
 pub(super) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> Result<Vec<I>> {
-    // A value costs at least 2^-15 bits or so; with fewer bytes than that the stream cannot hold them.
-    if n >> 18 > payload.len() + 8 {
+    // A decision takes 2^-15.5 bits at least; with fewer bytes than that the stream cannot hold the values.
+    if n >> 19 > payload.len() + 8 {
         return Err(Error::corrupt(format!("{} bytes of range coding cannot hold {n} values", payload.len())));
     }
     let mut coder = Decoder::new(payload);

@@ -10,17 +10,17 @@ use super::range::BitCoder;
 use std::sync::LazyLock;
 
 /// Logits are in 1/256 and lie within +-[`MAX_LOGIT`].
-const MAX_LOGIT: i32 = 3071;
+pub(crate) const MAX_LOGIT: i32 = 3071;
 
 /// Probabilities in 1/65536 from logits, and back.
-struct Tables {
+pub(crate) struct Tables {
     /// `floor(65536 / (1 + e^(-x / 256)))`, at least 1, for x from -[`MAX_LOGIT`].
-    probability: Vec<u16>,
+    pub probability: Vec<u16>,
     /// For a probability of `16 k` to `16 k + 15`: the least x whose probability is at least `16 k + 8`.
-    logit: Vec<i16>,
+    pub logit: Vec<i16>,
 }
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+pub(crate) static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     // e^(1/256) by its series and powers of it by multiplication: no libm, the same everywhere. No entry comes so near an
     // integer that rounding could matter (a test says so).
     let mut base = 1.0;
@@ -54,18 +54,24 @@ const RATES: [u32; MAX_SEEN as usize + 1] = {
     }
     rates
 };
-const MAX_SEEN: u32 = 255;
+pub(crate) const MAX_SEEN: u32 = 255;
 
 /// An adaptive probability: 22 bits above 10 of observations so far; the top bit flipped, so that all zeros is one half.
-type Counter = u32;
+pub(crate) type Counter = u32;
 
 #[inline(always)]
-fn probability(counter: Counter) -> u32 {
+pub(crate) fn probability(counter: Counter) -> u32 {
     (counter ^ 1 << 31) >> 16
 }
 
+/// Observations so far, at most [`MAX_SEEN`].
 #[inline(always)]
-fn update(counter: &mut Counter, bit: bool, max_seen: u32) {
+pub(crate) fn seen(counter: Counter) -> u32 {
+    counter & 1023
+}
+
+#[inline(always)]
+pub(crate) fn update(counter: &mut Counter, bit: bool, max_seen: u32) {
     let n = *counter & 1023;
     let p = i64::from((*counter ^ 1 << 31) >> 10);
     let target = if bit { (1 << 22) - 1 } else { 0 };

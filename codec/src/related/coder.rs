@@ -1,24 +1,20 @@
 //! Integers to bits: each from its highest bit down, every bit with a probability mixed from several contexts.
 //!
 //! A context and the bits of the value so far choose an adaptive probability; the logits of these are added with weights
-//! that are learned too, one set for each bit's place. All arithmetic on the way is integer; the two tables come from
-//! [`crate::elementary`].
+//! that are learned too, one set for each bit's place, as in [`crate::entropy::mixing`].
 
 use super::Bins;
 use super::predict::Prediction;
-use crate::elementary;
+use crate::entropy::mixing::{self, Counter, MAX_LOGIT, MAX_SEEN, TABLES, Tables};
 use crate::entropy::range::{BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
-use std::sync::LazyLock;
 
 /// Contexts at most.
 const MAX_CONTEXTS: usize = 8;
 /// Bits from the top of a value that are told apart by all bits before them; lower ones by the two before only.
 const WHOLE_PATHS: u32 = 14;
-/// Observations that are counted.
-const MAX_SEEN: u16 = 255;
-/// A mixed probability of 2^-16 times this or more.
-const LEAST: i32 = 32;
+/// How slowly weights learn.
+const RATE_SHIFT: u32 = 15;
 
 /// What the values of a column are coded with.
 pub(crate) struct Contexts<'a> {
@@ -41,44 +37,19 @@ pub(crate) struct Shape {
     pub n_raw: u32,
 }
 
-/// An adaptive probability of a 1 in 1/65536, and how often it was asked.
-#[derive(Clone, Copy)]
-struct Slot {
-    p: u16,
-    seen: u16,
-}
-
-struct Tables {
-    /// 256 ln(p / (1 - p)) for p = (i + 1/2) / 4096.
-    logit: [i16; 4096],
-    /// 65536 / (1 + exp(-(i - 2048) / 256)).
-    logistic: [u16; 4096],
-}
-
-static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
-    let mut tables = Box::new(Tables { logit: [0; 4096], logistic: [0; 4096] });
-    for i in 0..4096 {
-        let p = (i as f64 + 0.5) / 4096.0;
-        tables.logit[i] = (256.0 * elementary::ln(p / (1.0 - p)) + 4096.5).floor() as i16 - 4096;
-        let one = (65536.0 / (1.0 + elementary::exp(-(i as f64 - 2048.0) / 256.0)) + 0.5).floor() as i32;
-        tables.logistic[i] = one.clamp(LEAST, 65536 - LEAST) as u16;
-    }
-    tables
-});
-
-/// Rates of adaptation, 65536 / (n + 1.6), and trust in a probability, 256 n / (n + 3), by the observations n.
-const RATES: [(i32, i32); MAX_SEEN as usize + 1] = {
-    let mut rates = [(0, 0); MAX_SEEN as usize + 1];
+/// Trust in a probability after n observations, 256 n / (n + 3).
+const TRUST: [i32; MAX_SEEN as usize + 1] = {
+    let mut trust = [0; MAX_SEEN as usize + 1];
     let mut n = 0;
-    while n < rates.len() {
-        rates[n] = (655_360 / (10 * n as i32 + 16), 256 * n as i32 / (n as i32 + 3));
+    while n < trust.len() {
+        trust[n] = 256 * n as i32 / (n as i32 + 3);
         n += 1;
     }
-    rates
+    trust
 };
 
 struct Mixer {
-    slots: Vec<Slot>,
+    slots: Vec<Counter>,
     /// Hashes keep this many bits: a shift to the right.
     shift: u32,
     /// In 1/65536, a set for each level.
@@ -93,7 +64,7 @@ impl Mixer {
         // 32 slots for each value while that fits a cache.
         let bits = (n_values.max(1).ilog2() + 6).clamp(12, 20);
         Self {
-            slots: vec![Slot { p: 1 << 15, seen: 0 }; 1 << bits],
+            slots: vec![0; 1 << bits],
             shift: 64 - bits,
             weights: vec![[(65536 * 3 / 2 / n_contexts) as i32; MAX_CONTEXTS]; 64],
             n_contexts,
@@ -119,23 +90,19 @@ impl Mixer {
         for k in 0..n {
             let at = ((contexts[k] ^ node).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> self.shift) as usize;
             let slot = self.slots[at];
-            let trust = RATES[usize::from(slot.seen)].1;
+            let logit = i32::from(tables.logit[(mixing::probability(slot) >> 4) as usize]);
             self.at[k] = at;
-            self.logits[k] = (i32::from(tables.logit[usize::from(slot.p >> 4)]) * trust) >> 8;
+            self.logits[k] = (logit * TRUST[mixing::seen(slot) as usize]) >> 8;
             sum += i64::from(self.logits[k]) * i64::from(weights[k]);
         }
-        let mixed = (sum >> 16).clamp(-2048, 2047) as i32;
-        let p = i32::from(tables.logistic[(mixed + 2048) as usize]);
-        let bit = coder.decide(p as u64, bit);
-        let error = ((if bit { 65536 } else { 0 }) - p) >> 4;
-        let target = if bit { 65535 } else { 0 };
+        let mixed = (sum >> 16).clamp(-i64::from(MAX_LOGIT), i64::from(MAX_LOGIT)) as i32;
+        let p = tables.probability[(mixed + MAX_LOGIT) as usize];
+        let bit = coder.decide(p.into(), bit);
+        let error = (i32::from(bit) << 16) - i32::from(p);
         for ((weight, &logit), &at) in weights.iter_mut().zip(&self.logits).zip(&self.at).take(n) {
-            *weight = weight.saturating_add((logit * error + 1024) >> 11);
-            let slot = &mut self.slots[at];
-            let p = i32::from(slot.p);
-            let moved = (i64::from(target - p) * i64::from(RATES[usize::from(slot.seen)].0)) >> 16;
-            slot.p = (p + moved as i32).clamp(16, 65519) as u16;
-            slot.seen += u16::from(slot.seen < MAX_SEEN);
+            let step = (i64::from(logit) * i64::from(error) + (1 << (RATE_SHIFT - 1))) >> RATE_SHIFT;
+            *weight = weight.saturating_add(step as i32);
+            mixing::update(&mut self.slots[at], bit, MAX_SEEN);
         }
         bit
     }
@@ -149,7 +116,7 @@ fn hash(number: u64, value: u64) -> u64 {
 
 /// Runs over all rows whose class is 0. The encoder reads `values`, the decoder fills them.
 fn process<C: BitCoder>(coder: &mut C, values: &mut [i64], classes: &[u8], shape: Shape, given: &Contexts<'_>) {
-    let tables = &**TABLES;
+    let tables = &*TABLES;
     let Shape { base, n_levels, n_raw } = shape;
     let parent = |k: usize| given.parents.get(k).copied();
     let n_fixed = if given.parents.is_empty() && given.prediction.is_none() { 3 } else { 5 };
@@ -236,8 +203,8 @@ pub(crate) fn encode(values: &[i64], classes: &[u8], shape: Shape, given: &Conte
 
 /// Decodes `n` values; those with a class other than 0 are left at 0.
 pub(crate) fn decode(payload: &[u8], n: usize, classes: &[u8], shape: Shape, given: &Contexts<'_>) -> Result<Vec<i64>> {
-    // A decision takes at least 2^-11 bits; with fewer bytes than that the stream cannot hold the values.
-    if shape.n_levels > 0 && n >> 14 > payload.len() + 8 {
+    // A decision takes 2^-15.5 bits at least; with fewer bytes than that the stream cannot hold the values.
+    if shape.n_levels > 0 && n >> 19 > payload.len() + 8 {
         return Err(Error::corrupt(format!("{} bytes of range coding cannot hold {n} values", payload.len())));
     }
     let mut coder = Decoder::new(payload);
@@ -245,4 +212,47 @@ pub(crate) fn decode(payload: &[u8], n: usize, classes: &[u8], shape: Shape, giv
     process(&mut coder, &mut values, classes, shape, given);
     coder.finish()?;
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(values: &[i64], classes: &[u8], given: &Contexts<'_>) -> usize {
+        let shape = Shape::of(values, classes, given.prediction.map(|p| &p.centre[..]));
+        let packed = encode(values, classes, shape, given);
+        let back = decode(&packed, values.len(), classes, shape, given).unwrap();
+        for (i, v) in values.iter().enumerate().filter(|&(i, _)| classes.get(i).is_none_or(|&c| c == 0)) {
+            assert_eq!(back[i], *v, "row {i} of {shape:?}");
+        }
+        packed.len()
+    }
+
+    #[test]
+    fn any_integers_come_back() {
+        let nothing = Contexts { parents: Vec::new(), pair: None, prediction: None };
+        let extremes = [i64::MIN, i64::MAX, 0, -1, 1, i64::MIN + 1, 7];
+        round_trip(&extremes, &[], &nothing);
+        round_trip(&extremes, &[0, 1, 0, 2, 0, 0, 0], &nothing);
+        round_trip(&[], &[], &nothing);
+        round_trip(&[5], &[], &nothing);
+        let noise: Vec<i64> =
+            (0..3000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (i % 60)) as i64).collect();
+        round_trip(&noise, &[], &nothing);
+        let parent: Vec<f64> = noise.iter().map(|&v| (v % 10) as f64).collect();
+        let bins = Bins::new(&parent);
+        let with = Contexts { parents: vec![&bins, &bins, &bins], pair: Some(&bins), prediction: None };
+        let digits: Vec<i64> = noise.iter().map(|v| v % 10).collect();
+        assert!(round_trip(&digits, &[], &with) * 8 < round_trip(&digits, &[], &nothing));
+    }
+
+    #[test]
+    fn millions_of_equal_values_take_next_to_nothing_and_come_back() {
+        let mut values = vec![3i64; 5_000_000];
+        values[4_000_000] = 4;
+        let nothing = Contexts { parents: Vec::new(), pair: None, prediction: None };
+        assert!(round_trip(&values, &[], &nothing) < 200);
+        let shape = Shape { base: 0, n_levels: 1, n_raw: 0 };
+        assert!(decode(&[], 1 << 30, &[], shape, &nothing).is_err());
+    }
 }

@@ -233,8 +233,8 @@ pub(super) fn encode(q: &mut [i32], layout: &Layout) -> Vec<u8> {
 }
 
 pub(super) fn decode(payload: &[u8], layout: &Layout, n: usize) -> Result<Vec<i32>> {
-    // A coefficient costs at least 2^-15 bits or so.
-    if n >> 18 > payload.len() + 8 {
+    // A decision takes 2^-15.5 bits at least.
+    if n >> 19 > payload.len() + 8 {
         return Err(Error::corrupt(format!("{} bytes cannot hold {n} wavelet coefficients", payload.len())));
     }
     let mut coder = Decoder::new(payload);
