@@ -68,6 +68,16 @@ impl Network {
         Ok(())
     }
 
+    /// Computes one row and hands on what each step gives, for diagnosis.
+    pub fn observe(&self, row: &[f32], with: &mut dyn FnMut(Observed<'_>)) -> Result<()> {
+        check_lengths(1, (self.input_len(), row.len()), (0, 0))?;
+        self.plan.observe(SimdPath::best(), row, &mut |step, values| {
+            let (is_layer, is_in_place) = (matches!(step.op, plan::Op::Linear(_)), step.op.is_in_place());
+            with(Observed { is_layer, is_in_place, values });
+        });
+        Ok(())
+    }
+
     /// As [`Network::run_with`], the rows split over as many as `threads` threads.
     pub fn run_threads(
         &self,
@@ -95,6 +105,17 @@ impl Network {
                 .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
+}
+
+/// What one step of a network gave for one row.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// Whether the step is a layer with weights: Gemm, MatMul, Conv, ConvTranspose.
+    pub is_layer: bool,
+    /// Whether it changed what the step before gave, as activation functions do.
+    pub is_in_place: bool,
+    /// Its output.
+    pub values: &'a [f32],
 }
 
 /// Something that turns rows of values into rows of latents. What it gives is stored, so two machines need not agree.

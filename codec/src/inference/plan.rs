@@ -146,6 +146,16 @@ impl Plan {
         self.pool.give(scratch);
     }
 
+    /// Runs one row, and hands on what each step gives.
+    pub fn observe(&self, path: SimdPath, row: &[f32], with: &mut dyn FnMut(&Step, &[f32])) {
+        let mut scratch = Scratch { slots: self.slots.iter().map(|&len| vec![0.0; len]).collect() };
+        load_rows(Lanes::Outputs, self.input_len, row, &mut scratch.slots[self.input_slot]);
+        for step in &self.steps {
+            step.run(path, Lanes::Outputs, 1, &mut scratch);
+            with(step, &scratch.slots[step.output][..step.output_len]);
+        }
+    }
+
     /// How to compute the next rows when `left` are to be done. Bits do not depend on it.
     fn choose(&self, left: usize) -> (Lanes, usize) {
         let linears = || {

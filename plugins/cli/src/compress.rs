@@ -1,6 +1,7 @@
 //! `baler compress`: arrays into a `.baler`, or into an HDF5 file through our filter.
 
 use crate::args::{EncodeArgs, FileArgs, ThreadArgs, fill_value};
+use crate::drift;
 use crate::failure::{Failure, InFile, Result};
 use crate::format::{Array, Format, Source, file_bytes, for_each_block, open};
 use crate::models::Models;
@@ -25,9 +26,9 @@ use std::path::PathBuf;
     baler compress field.npy field.h5 --abs 0.01           # dataset `data`, for any HDF5 program\n  \
     baler compress run.h5 run-small.h5 --rel 1e-3          # the same as `baler h5 repack`\n  \
     baler compress scan.npy scan.baler --lossless --effort max\n\n\
-    Reads .npy, .npz, HDF5 and netCDF-4. NaN, infinities, -0.0 and --fill come back bit for bit.")]
+    Reads .npy, .npz, HDF5, netCDF-4, and tables (.csv, Parquet) as an array rows x columns. NaN, infinities, -0.0 and --fill come back bit for bit.")]
 pub struct CompressArgs {
-    /// .npy, .npz, .h5 or .nc
+    /// .npy, .npz, .h5, .nc, .csv or .parquet
     input: PathBuf,
     /// .baler or .h5
     output: PathBuf,
@@ -112,7 +113,7 @@ impl CompressArgs {
             return Err(Failure::usage(format!("{}: no arrays of numbers to compress", self.input.display())));
         }
         for name in source.left_out() {
-            eprintln!("baler: {name:?} holds no numbers and is left out");
+            eprintln!("baler: {name:?} is left out");
         }
         Ok(arrays)
     }
@@ -138,7 +139,7 @@ impl CompressArgs {
             threads: self.threads.n_threads(),
         };
         let mut embedded_bytes = 0;
-        let mut results = Vec::new();
+        let (mut results, mut drift) = (Vec::new(), Vec::new());
         for (i, array) in &arrays {
             let header = ArrayHeader {
                 name: array.name.clone(),
@@ -167,6 +168,7 @@ impl CompressArgs {
                     .map_err(Failure::from)
             })?;
             embedded_bytes += tally.embedded_bytes;
+            drift.extend(drift::check(&*source, *i, array, &models, &drift::suspects(model, &tally))?);
             results.push((array.clone(), tally));
         }
         if self.files.arrays.is_empty() {
@@ -183,7 +185,9 @@ impl CompressArgs {
             model_bytes,
             decoder_bytes: decoders(&models, &results),
         };
-        Ok(summary(self, bound, sizes, &results))
+        let mut outcome = summary(self, bound, sizes, &results);
+        drift::put(&drift, &mut outcome);
+        Ok(outcome)
     }
 
     #[cfg(feature = "hdf5")]
@@ -243,7 +247,14 @@ impl CompressArgs {
         model_bytes += tallies.iter().map(|(_, t)| t.embedded_bytes).sum::<u64>();
         let decoder_bytes = decoders(&models, &tallies);
         let sizes = Sizes { value_bytes: total, stored_bytes: file_bytes(&self.output)?, model_bytes, decoder_bytes };
-        Ok(summary(self, bound, sizes, &tallies))
+        let mut outcome = summary(self, bound, sizes, &tallies);
+        let (reach, model) = Models::choose(&self.encode.model)?;
+        let mut drift = Vec::new();
+        for ((i, array), (_, tally)) in arrays.iter().zip(&tallies) {
+            drift.extend(drift::check(&*source, *i, array, &reach, &drift::suspects(model, tally))?);
+        }
+        drift::put(&drift, &mut outcome);
+        Ok(outcome)
     }
 }
 

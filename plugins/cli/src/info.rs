@@ -21,11 +21,12 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  \
     baler info field.baler\n  \
     baler info field.baler -v --against field.npy     # what each candidate would have cost\n  \
-    baler info run.h5 --json\n\n\
+    baler info run.h5 --json\n  \
+    baler info flow.bundle             # a model: sizes, manifest, figures of its training\n\n\
     The hash is SHA-256 of the decoded values in C order and the byte order of the array (HDF5: little-endian): equal \
     on every machine.")]
 pub struct InfoArgs {
-    /// .baler, .h5, .nc, .npy or .npz
+    /// .baler, .h5, .nc, .npy, .npz, .csv, .parquet or .bundle
     file: PathBuf,
     /// Chunk by chunk and part by part: what it is stored as
     #[arg(long, short)]
@@ -46,6 +47,9 @@ struct Entry {
 
 impl InfoArgs {
     pub fn run(&self, quiet: bool) -> Result<Outcome> {
+        if crate::models::is_bundle(&self.file) {
+            return crate::models::info(&self.file);
+        }
         let format = Format::of_file(&self.file)?;
         let total_bytes = file_bytes(&self.file)?;
         let mut entries: Vec<Entry> = Vec::new();

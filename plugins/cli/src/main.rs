@@ -10,26 +10,33 @@ mod check;
 mod compress;
 #[cfg(feature = "train")]
 mod curves;
-#[cfg(feature = "train")]
 mod dataset;
 mod decompress;
+mod diagnose;
+mod drift;
 mod failure;
 mod format;
 #[cfg(feature = "hdf5")]
 mod h5;
+mod import_project;
 mod info;
 mod models;
+mod new;
 mod outcome;
 mod output;
 mod progress;
+mod project;
 mod report;
 mod simulate;
 mod train;
+mod train_log;
 mod verify;
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
@@ -39,6 +46,7 @@ const EXAMPLES: &str = "Examples:
   baler decompress field.baler back.npy
   baler compress field.npy field.h5 --abs 0.01        # for any HDF5 program with our plugin
   h5repack -f \"$(baler h5 args --rel 1e-3)\" in.h5 out.h5
+  baler new flows cylinder; baler train --project flows cylinder    # a project: data, settings, results in one place
 
 Exit codes: 0 all is well; 1 a file, a device or another program failed; 2 the command line is wrong; 3 the bound is
 broken; 4 the input is damaged; 5 a model is missing or cannot be used.";
@@ -55,6 +63,11 @@ struct Cli {
     /// No progress bars
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// All arguments from WORKSPACE/PROJECT/config.toml: train, compress, decompress, verify, report, diagnose, info
+    // Written out by `project::expand` before any parsing; here for the help.
+    #[arg(id = "project-form", long = "project", global = true, num_args = 2,
+          value_names = ["WORKSPACE", "PROJECT"])]
+    _project: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,12 +84,35 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),
     Bench(bench::BenchArgs),
+    Diagnose(diagnose::DiagnoseArgs),
+    New(new::NewArgs),
+    ImportProject(import_project::ImportProjectArgs),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let has = |flag: &str| typed.iter().any(|a| a == flag);
+    let (json, quiet) = (has("--json"), has("--quiet") || has("-q") || has("--json"));
+    let lines = match project::expand(typed.clone()) {
+        Ok(lines) => lines,
+        Err(failure) => return print(Err(failure), json),
+    };
+    for line in &lines {
+        if *line != typed && !quiet {
+            eprintln!("$ {}", project::shown(line));
+        }
+        let cli = Cli::parse_from(line);
+        let code = print(run(&cli), cli.json);
+        if code != ExitCode::SUCCESS {
+            return code;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(cli: &Cli) -> failure::Result<outcome::Outcome> {
     let quiet = cli.quiet || cli.json;
-    let result = match &cli.command {
+    match &cli.command {
         Command::Compress(args) => args.run(quiet),
         Command::Decompress(args) => args.run(quiet),
         Command::Verify(args) => args.run(quiet),
@@ -89,16 +125,23 @@ fn main() -> ExitCode {
         Command::Simulate(args) => args.run(),
         Command::Train(args) => args.run(quiet),
         Command::Bench(args) => args.run(quiet),
-    };
+        Command::Diagnose(args) => args.run(),
+        Command::New(args) => args.run(),
+        Command::ImportProject(args) => args.run(),
+    }
+}
+
+/// Prints what came of a command, and says it as an exit code.
+fn print(result: failure::Result<outcome::Outcome>, as_json: bool) -> ExitCode {
     let (line, code) = match result {
         Ok(outcome) => {
-            let line = if cli.json { outcome.json.to_string() } else { outcome.text };
+            let line = if as_json { outcome.json.to_string() } else { outcome.text };
             (line, outcome.failed.map_or(0, |code| code as u8))
         }
         Err(failure) => {
             let code = failure.code as u8;
             eprintln!("baler: {}", failure.message);
-            if !cli.json {
+            if !as_json {
                 return ExitCode::from(code);
             }
             let error = json!({ "code": code, "kind": failure.code.name(), "message": failure.message });

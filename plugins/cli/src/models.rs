@@ -7,6 +7,7 @@ use baler_codec::standalone::FileModels;
 use baler_codec::{ErrorKind, ModelChoice, Registry};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,7 +116,7 @@ fn is_builtin(id: &BundleId) -> bool {
 }
 
 /// A file that cannot be opened is not a wrong argument.
-fn read_bundle(path: &Path) -> Result<Bundle> {
+pub fn read_bundle(path: &Path) -> Result<Bundle> {
     crate::format::open_file(path)?;
     baler_models::zoo::read_bundle(path).map_err(|e| match e.kind() {
         ErrorKind::Corrupt => Failure::damaged(e.to_string()),
@@ -236,6 +237,50 @@ fn show(model: &str) -> Result<Outcome> {
     json["manifest"] = bundle.manifest_toml().into();
     json["card"] = bundle.card().into();
     Ok(Outcome::new(text, json))
+}
+
+/// Whether a file is a bundle, by its first bytes.
+pub fn is_bundle(path: &Path) -> bool {
+    let mut magic = [0u8; 4];
+    std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut magic)).is_ok() && magic == *b"BALB"
+}
+
+/// `baler info` of a bundle: what `show` says, and the figures of the training log beside it.
+pub fn info(path: &Path) -> Result<Outcome> {
+    let mut outcome = show(&path.to_string_lossy())?;
+    let id = outcome.json["id"].as_str().unwrap_or_default().to_owned();
+    let Some(log) = crate::train_log::of_bundle(path, &id) else { return Ok(outcome) };
+    let epochs = log["epochs"].as_array().map_or(0, Vec::len);
+    let mut text = format!("training  {epochs} epochs, {:.0} s", log["elapsed_s"].as_f64().unwrap_or(0.0));
+    if let Some(energy) = log["energy_j"].as_f64() {
+        text += &format!(", {energy:.0} J");
+    }
+    let loss = |e: &serde_json::Value| e["validation_loss"].as_f64().or(e["training_loss"].as_f64());
+    if let Some((epoch, loss)) = log["epochs"].as_array().and_then(|all| {
+        let losses = all.iter().filter_map(|e| Some((e["epoch"].as_u64()?, loss(e)?)));
+        losses.min_by(|a, b| a.1.total_cmp(&b.1))
+    }) {
+        text += &format!(", smallest loss {loss:.4} in epoch {epoch}");
+    }
+    if let Some(what) = log["measured"]["what"].as_str() {
+        text += &format!("\nmeasured  on {what}");
+    }
+    for at in log["measured"]["at_bounds"].as_array().into_iter().flatten() {
+        let number = |key: &str| at[key].as_f64().unwrap_or(f64::NAN);
+        text += &format!(
+            "\n  rel {:e}: ratio {:.2} ({:.2} with the decoder), without a model {:.2}",
+            number("rel"),
+            number("ratio"),
+            number("ratio_with_decoder"),
+            number("ratio_without_model")
+        );
+    }
+    outcome.text = match outcome.text.split_once("\n\n") {
+        Some((head, rest)) => format!("{head}\n{text}\n\n{rest}"),
+        None => format!("{}\n{text}", outcome.text),
+    };
+    outcome.json["training_log"] = log;
+    Ok(outcome)
 }
 
 fn add(file: &Path) -> Result<Outcome> {

@@ -14,6 +14,10 @@ mod measured;
 #[cfg(feature = "train")]
 mod predictor;
 #[cfg(feature = "train")]
+mod rows;
+#[cfg(feature = "train")]
+mod settings;
+#[cfg(feature = "train")]
 mod split;
 
 /// Trains a model on data (needs a build with the feature `train`)
@@ -35,6 +39,9 @@ pub struct TrainArgs {
     /// Where to write the bundle
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+    /// A project's config.toml: its table [train.options] changes what follows from the data
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Settings (and data, if simulated) of a built-in model; the options below change them
     #[arg(long, value_name = "NAME")]
     recipe: Option<String>,
@@ -129,21 +136,25 @@ impl TrainArgs {
 #[cfg(feature = "train")]
 mod training {
     use super::display::{Display, epoch_json};
-    use super::log::{Log, path_of};
+    use super::log::Log;
     use super::measured::Measured;
+    use super::settings;
     use super::split::{Split, Wish};
     use super::*;
     use crate::dataset::{Dataset, Request};
     use crate::failure::InFile;
     use crate::outcome::{bytes, number};
     use crate::output::{Output, refuse_overwrite};
+    use crate::train_log::path_of;
     use baler_codec::bundle::{Bundle, Contents, Manifest};
+    use baler_models::energy::Meter;
     use baler_models::fingerprint;
     use baler_models::quantiles::Quantiles;
     use baler_models::train::recipes::{self, Data, Recipe};
     use baler_models::train::{Options, Report, run};
     use serde_json::json;
     use std::io::Write;
+    use std::path::Path;
     use std::sync::Arc;
 
     /// Rows whose hashes go into a manifest, which travels with every file: enough to recognise data that overlap by a
@@ -174,7 +185,12 @@ mod training {
             let values = dataset.to_f32(&dataset.select(&|i| split.trains_on(i)));
             let options = self.options(recipe, &dataset, &shape)?;
             let mut display = Display::new(self.progress, quiet)?;
-            let trained = run(&values, &shape, &options, &mut |epoch| display.epoch(epoch))?;
+            let mut meter = Meter::start();
+            let trained = run(&values, &shape, &options, &mut |epoch| {
+                meter.poll();
+                display.epoch(epoch)
+            })?;
+            let energy = meter.stop();
             let is_interrupted = display.is_interrupted();
             let best = display.best();
             drop(display);
@@ -190,6 +206,7 @@ mod training {
                 split: &split,
                 options: &options,
                 report,
+                energy: &energy,
                 measured: &measured,
                 is_interrupted,
             };
@@ -201,7 +218,12 @@ mod training {
         }
 
         fn family(&self, dataset: &Dataset) -> FamilyName {
-            let is_autoencoder = self.latents.is_some() || self.tile.is_some() || !self.hidden.is_empty();
+            let is_autoencoder = self.latents.is_some()
+                || self.tile.is_some()
+                || !self.hidden.is_empty()
+                || self.epochs.is_some()
+                || self.batch.is_some()
+                || self.learning_rate.is_some();
             let by_default = match dataset.is_table && dataset.row_len() >= 3 && !is_autoencoder {
                 true => FamilyName::Predictor,
                 false => FamilyName::Autoencoder,
@@ -212,7 +234,7 @@ mod training {
         fn outcome(&self, log: &Log<'_>, best: Option<(usize, f64)>) -> Outcome {
             let Log { bundle, options, report, measured, is_interrupted, .. } = log;
             let mut text = format!(
-                "{}: model {} ({}), decoder {} ({} weights), trained on {} tiles in {:.0?}",
+                "{}: model {} ({}), decoder {} ({} weights), trained on {} tiles in {:.0?} with {:.0} J ({})",
                 self.output.display(),
                 options.name,
                 bundle.id(),
@@ -220,6 +242,8 @@ mod training {
                 report.decoder_weights,
                 report.tiles[0],
                 report.elapsed,
+                log.energy.joules,
+                log.energy.source,
             );
             if *is_interrupted {
                 text += &format!(", ended early after epoch {} of {}", report.epochs.len(), options.epochs);
@@ -262,6 +286,8 @@ mod training {
                 "at_bounds": at_bounds.collect::<Vec<_>>(),
                 "measured": measured.json(),
                 "elapsed_s": report.elapsed.as_secs_f64(),
+                "energy_j": number(log.energy.joules),
+                "energy_source": log.energy.source,
             });
             Outcome::new(text, json)
         }
@@ -328,6 +354,9 @@ mod training {
                 options.model_cost = 0.0;
                 (options.validation, options.test) = (usual.validation, usual.test);
             }
+            if let Some(path) = &self.config {
+                configure(&mut options, path).in_file(path)?;
+            }
             if let Some(tile) = &self.tile {
                 options.tile = crate::models::extents(tile)?;
             }
@@ -359,6 +388,18 @@ mod training {
             options.validate()?;
             Ok(options)
         }
+    }
+
+    /// Sets what `[train.options]` of a project says.
+    fn configure(options: &mut Options, path: &Path) -> Result<()> {
+        let config: toml::Table = std::fs::read_to_string(path)?
+            .parse()
+            .map_err(|e: toml::de::Error| Failure::usage(e.to_string().trim_end()))?;
+        let given = config.get("train").and_then(|train| train.get("options")).and_then(|o| o.as_table());
+        for (key, value) in given.into_iter().flatten() {
+            settings::set(options, key, value)?;
+        }
+        Ok(())
     }
 
     /// The same model, with what is known of its training data in the manifest.

@@ -8,14 +8,13 @@ use crate::dataset::Dataset;
 use crate::failure::{InFile, Result};
 use crate::outcome::number;
 use crate::output::Output;
+use crate::train_log::{SCHEMA, path_of};
 use baler_codec::bundle::Bundle;
+use baler_models::energy::Energy;
 use baler_models::train::{Options, Report};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
-
-/// The schema's name; readers refuse others.
-pub const SCHEMA: &str = "baler-train-1";
 
 /// What a log tells.
 pub struct Log<'a> {
@@ -24,6 +23,7 @@ pub struct Log<'a> {
     pub split: &'a Split,
     pub options: &'a Options,
     pub report: &'a Report,
+    pub energy: &'a Energy,
     pub measured: &'a Measured,
     pub is_interrupted: bool,
 }
@@ -31,7 +31,7 @@ pub struct Log<'a> {
 impl Log<'_> {
     /// As JSON.
     pub fn json(&self) -> Value {
-        let Self { bundle, dataset, split, options, report, measured, is_interrupted } = self;
+        let Self { bundle, dataset, split, options, report, energy, measured, is_interrupted } = self;
         json!({
             "schema": SCHEMA,
             "name": options.name,
@@ -47,6 +47,8 @@ impl Log<'_> {
             "is_interrupted": is_interrupted,
             "tiles": report.tiles,
             "elapsed_s": report.elapsed.as_secs_f64(),
+            "energy_j": number(energy.joules),
+            "energy_source": energy.source,
             "decoder_bytes": bundle.decoder_bytes(),
             "decoder_weights": report.decoder_weights,
             "psnr": number(report.psnr),
@@ -62,11 +64,6 @@ impl Log<'_> {
         writeln!(file, "{:#}", self.json()).in_file(&path)?;
         output.commit()
     }
-}
-
-/// Where the log of a bundle is.
-pub fn path_of(bundle: &Path) -> std::path::PathBuf {
-    bundle.with_extension("train.json")
 }
 
 fn options_json(options: &Options) -> Value {

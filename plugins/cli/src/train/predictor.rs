@@ -1,7 +1,6 @@
 //! Training of the family `predictor`: formulas between the columns of a table.
 
 use super::TrainArgs;
-use super::log::{SCHEMA, path_of};
 use super::measured::Measured;
 use super::split::Split;
 use super::training::put_provenance;
@@ -9,6 +8,7 @@ use crate::dataset::Dataset;
 use crate::failure::{Failure, InFile, Result};
 use crate::outcome::{Outcome, number, table};
 use crate::output::Output;
+use crate::train_log::{SCHEMA, path_of};
 use baler_codec::bundle::{Bundle, ColumnFormula, Contents, Family, Manifest, Predictor};
 use baler_models::relations::{self, Found};
 use serde_json::{Value, json};

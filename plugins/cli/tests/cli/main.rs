@@ -5,6 +5,7 @@ mod errors;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod models;
+mod project;
 mod report;
 mod round_trip;
 mod support;
