@@ -36,6 +36,7 @@ mod entropy;
 pub mod error;
 mod family;
 pub mod inference;
+mod outliers;
 pub mod params;
 mod predict;
 mod quantize;
@@ -51,6 +52,7 @@ pub use chunk::{
     Cost, Decoded, Description, Header, Limits, PartDescription, decode, decode_header, describe, encode, explain,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use outliers::{TileScores, score_tiles};
 pub use params::{Bound, ByteOrder, Candidates, Dtype, Effort, ModelChoice, Params};
 pub use registry::Registry;
 

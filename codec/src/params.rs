@@ -288,6 +288,10 @@ pub struct Params {
     pub effort: Effort,
     /// Which candidates take part.
     pub candidates: Candidates,
+    /// Store the tiles that the bundle's density takes for outliers exactly, instead of with the others. `None`: under
+    /// [`Bound::Latent`] only. `Some(true)`: under any bound that a model serves; the bundle must be named, have a
+    /// density, and be the one that encodes.
+    pub keep_outliers: Option<bool>,
     /// Put the decoder of the winning bundle into the chunk, so that it opens anywhere.
     pub embed: bool,
     /// Decode the finished chunk and compare it with the input before handing it over.
@@ -310,6 +314,7 @@ impl Params {
             model: ModelChoice::Auto,
             effort: Effort::Default,
             candidates: Candidates::default(),
+            keep_outliers: None,
             embed: false,
             check_decode: false,
         }
@@ -352,6 +357,13 @@ impl Params {
                 self.dtype.size_bytes(),
                 self.dtype
             )));
+        }
+        if self.keep_outliers == Some(true)
+            && (self.per_column || matches!(self.bound, Bound::Lossless | Bound::PwRel(_)))
+        {
+            return Err(Error::invalid(
+                "keep_outliers goes with the bounds abs, rel, psnr and latent, and not with per_column",
+            ));
         }
         if self.per_column && self.shape.is_empty() {
             return Err(Error::invalid("per_column needs at least one axis: the last one holds the columns"));

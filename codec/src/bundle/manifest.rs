@@ -1,12 +1,14 @@
 //! `manifest.toml`: what a bundle is for, how values become network inputs, and how finely latents are kept.
 
+use super::density::Density;
 use super::transform::Transform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::params::MAX_RANK;
 use crate::related::Formula;
 use serde::{Deserialize, Serialize};
 
-/// The newest manifest format; this build reads all up to it. What is new in 2: [`Normalisation::Columns`].
+/// The newest manifest format; this build reads all up to it. What is new in 2: [`Normalisation::Columns`] and
+/// [`Manifest::density`].
 pub const FORMAT: u32 = 2;
 /// The most values one latent vector may stand for.
 pub const MAX_TILE_VALUES: usize = 1 << 24;
@@ -36,6 +38,9 @@ pub struct Manifest {
     /// For the family `predictor`, and there only. Format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predictor: Option<Predictor>,
+    /// How probable tiles are; without it there are no outliers. Format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub density: Option<Density>,
     /// How it was trained; free.
     #[serde(default)]
     pub training: toml::Table,
@@ -183,6 +188,7 @@ impl Manifest {
         match self.input.normalisation {
             _ if self.family == Family::Predictor => 2,
             Normalisation::Columns { .. } => 2,
+            _ if self.density.is_some() => 2,
             Normalisation::Fixed { .. } | Normalisation::Range | Normalisation::Tile => 1,
         }
     }
@@ -267,6 +273,9 @@ impl Manifest {
         }
         if step.len() != *count {
             return Err(wrong(format!("latents.step has {} entries: expected latents.count = {count}", step.len())));
+        }
+        if let Some(density) = &self.density {
+            density.validate(*count).map_err(|e| wrong(format!("density: {e}")))?;
         }
         if let Some((i, s)) = step.iter().enumerate().find(|(_, s)| !(s.is_finite() && **s > 0.0)) {
             return Err(wrong(format!("latents.step[{i}] = {s}: expected a finite number above 0")));
@@ -386,12 +395,24 @@ columns = [
 [latents]
 count = 1
 step = [1.0]
+[density]
+threshold = 3.5
+quantile = 0.999
+error = { mean = -4.0, deviation = 0.5 }
+mean = [0.25]
+deviation = [8.0]
+whitening = [[1.0]]
 "#;
 
     #[test]
-    fn columns_are_of_format_2() {
+    fn columns_and_densities_are_of_format_2() {
         let manifest = Manifest::parse(COLUMNS).unwrap();
-        assert_eq!(manifest.least_format(), 2);
+        let only_density = Manifest {
+            input: Input { normalisation: Normalisation::Range, ..manifest.input.clone() },
+            ..manifest.clone()
+        };
+        let neither = Manifest { density: None, ..only_density.clone() };
+        assert_eq!([&manifest, &only_density, &neither].map(Manifest::least_format), [2, 2, 1]);
         assert_eq!(Manifest::parse(&manifest.to_toml().unwrap()).unwrap(), manifest);
         assert!(Manifest { format: 1, ..manifest }.to_toml().is_err());
         // What format 1 has may be written as 2.
@@ -416,6 +437,11 @@ step = [1.0]
             ("value = 7.0", "value = inf", "columns[4], constant: value"),
             ("value = 7.0", "value = 7.0, scale = 1.0", "scale"),
             ("kind = \"log\"", "kind = \"sqrt\"", "sqrt"),
+            ("threshold = 3.5", "threshold = -1.0", "density: threshold = -1"),
+            ("mean = [0.25]", "mean = [0.25, 0.5]", "density: mean has 2 entries: expected latents.count = 1"),
+            ("[[1.0]]", "[[1.0, 2.0]]", "density: whitening"),
+            ("deviation = 0.5 }", "deviation = 0.5, kind = 1 }", "kind"),
+            ("quantile = 0.999", "quantil = 0.999", "quantil"),
         ];
         for (from, to, says) in cases {
             let text = COLUMNS.replacen(from, to, 1);

@@ -4,12 +4,14 @@
 //! leaves the last two out and keeps their digests, so that both copies have the same [`BundleId`]. The packed form is
 //! specified in `docs/bundle-format.md`.
 
+mod density;
 mod id;
 mod manifest;
 mod packed;
 mod source;
 mod transform;
 
+pub use density::{Density, Moments, log_error};
 pub use id::BundleId;
 pub use manifest::{ColumnFormula, Family, Input, Latents, Manifest, Normalisation, Predictor};
 pub use source::{BundleSource, MemorySource};

@@ -58,6 +58,8 @@ pub(crate) struct Part<'a> {
     pub specials: &'a Specials,
     pub promise: Promise,
     pub effort: Effort,
+    /// Whether outliers are stored exactly, where the bundle has a density.
+    pub keep_outliers: bool,
 }
 
 impl Part<'_> {

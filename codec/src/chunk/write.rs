@@ -65,11 +65,20 @@ fn models(params: &Params, registry: &Registry) -> Result<(Bundles, Bundles)> {
         None => Err(Error::unsupported("the model's family is unknown to this build")),
     };
     let models = match params.model {
+        ModelChoice::None | ModelChoice::Auto if params.keep_outliers == Some(true) => {
+            return Err(Error::invalid("keep_outliers: name the model whose density tells outliers"));
+        }
         ModelChoice::None => Vec::new(),
         ModelChoice::Auto => registry.list().into_iter().filter(|b| fits(b).is_ok()).collect(),
         ModelChoice::Bundle(id) => {
             let bundle = registry.find(&id)?;
             fits(&bundle)?;
+            if params.keep_outliers == Some(true) && bundle.manifest().density.is_none() {
+                return Err(Error::invalid(format!(
+                    "model {} has no density, so nothing is an outlier to it: train it with one, or leave keep_outliers out",
+                    bundle.manifest().name
+                )));
+            }
             vec![bundle]
         }
     };
@@ -195,7 +204,8 @@ impl Auction<'_> {
         let bytes = |bytes: &[u8], shape: &[usize]| {
             let specials = self.specials(bytes);
             let elements = Elements::new(params.dtype, bytes);
-            let part = Part { elements, shape, specials: &specials, promise, effort: Effort::Fast };
+            let part =
+                Part { elements, shape, specials: &specials, promise, effort: Effort::Fast, keep_outliers: false };
             let quantised = quantise(elements, &specials, promise);
             constant::encode(&part, &quantised).unwrap_or_else(|| quantised::encode(&part, &quantised)).len()
         };
@@ -216,7 +226,8 @@ impl Auction<'_> {
         let params = self.params;
         let elements = Elements::new(params.dtype, bytes);
         let specials = self.specials(bytes);
-        let part = Part { elements, shape, specials: &specials, promise, effort: params.effort };
+        let keep_outliers = params.keep_outliers.unwrap_or(params.bound == Bound::Latent);
+        let part = Part { elements, shape, specials: &specials, promise, effort: params.effort, keep_outliers };
         if promise == Promise::None {
             return self.latents_only(&part, models_allowed);
         }
@@ -269,6 +280,8 @@ impl Auction<'_> {
                 // A decoder that has to travel in the chunk is paid for by the values it predicts.
                 let carried = |bundle: &Bundle| if params.embed { bundle.decoder_bytes() } else { 0 };
                 let cost_of_best = best.bytes.len() + best.model.as_deref().map_or(0, carried);
+                // Nothing but the model knows outliers.
+                let cost_of_best = if params.keep_outliers == Some(true) { usize::MAX } else { cost_of_best };
                 let Some(to_beat) = cost_of_best.checked_sub(carried(bundle)) else { continue };
                 match family.encode(bundle, part, to_beat) {
                     Ok(Some(payload)) => {

@@ -18,6 +18,8 @@ pub struct EncodeOptions {
     pub model: ModelChoice,
     /// How long to search.
     pub effort: Effort,
+    /// See [`Params::keep_outliers`].
+    pub keep_outliers: Option<bool>,
     /// Decode every chunk and compare before it is written.
     pub check_decode: bool,
     /// Put the decoder into every chunk instead of once into the file.
@@ -103,6 +105,7 @@ fn chunk_params(
     params.fill.clone_from(&header.fill);
     params.model = options.model;
     params.effort = options.effort;
+    params.keep_outliers = options.keep_outliers;
     params.check_decode = options.check_decode;
     params.embed = options.embed_in_chunks;
     Ok(params)

@@ -28,6 +28,7 @@ fn write(bound: Bound, threads: usize) -> Vec<u8> {
     let options = EncodeOptions {
         model: ModelChoice::None,
         effort: Effort::Default,
+        keep_outliers: None,
         check_decode: true,
         embed_in_chunks: false,
         threads,
@@ -93,6 +94,7 @@ fn values_that_run_out_are_an_error() {
     let options = EncodeOptions {
         model: ModelChoice::None,
         effort: Effort::Fast,
+        keep_outliers: None,
         check_decode: false,
         embed_in_chunks: false,
         threads: 2,

@@ -13,6 +13,7 @@
 mod families;
 mod measure;
 pub mod normalise;
+mod outliers;
 mod principal;
 pub mod recipes;
 mod tiles;
@@ -43,6 +44,12 @@ pub struct Options {
     pub normalisation: Option<Normalisation>,
     /// For tables: `column=kind`, where the choice is to be another ([`normalise::requests`]).
     pub normalise: Vec<String>,
+    /// Put a density over latents and errors into the manifest, which tells outliers.
+    pub density: bool,
+    /// Rounds of training briefly and leaving out what is an outlier then; 0 for none. With any, the bundle has a density.
+    pub remove_outliers: usize,
+    /// The quantile of the training tiles' scores above which tiles are outliers; never less than twice the median score.
+    pub outlier_quantile: f64,
     /// Length of the latent vector.
     pub latents: usize,
     /// Widths of the encoder's hidden layers.
@@ -89,6 +96,9 @@ impl Options {
             tile: Vec::new(),
             normalisation: None,
             normalise: Vec::new(),
+            density: false,
+            remove_outliers: 0,
+            outlier_quantile: 0.999,
             latents: 16,
             encoder_hidden: Vec::new(),
             decoder_hidden: Vec::new(),
@@ -169,6 +179,8 @@ impl Options {
             }
             Err(Error::invalid(format!("{name} = {value}: expected above 0, at most {most}")))
         };
+        above("outlier_quantile", self.outlier_quantile, 1.0)?;
+        part("remove_outliers", self.remove_outliers as f64, 100.0)?;
         above("rel_bound", self.rel_bound, 0.5)?;
         above("learning_rate", self.learning_rate, 1.0)?;
         above("latents", self.latents as f64, 4096.0)?;
@@ -267,6 +279,9 @@ pub fn run(
     progress: &mut dyn FnMut(&Epoch) -> ControlFlow<()>,
 ) -> Result<Trained> {
     options.validate()?;
-    let tiles = tiles::Tiles::new(data, shape, options)?;
+    let mut tiles = tiles::Tiles::new(data, shape, options)?;
+    tiles.removed = outliers::remove(&mut tiles, options, &mut |tiles, brief| {
+        families::autoencoder::train(tiles, brief, &mut |_| ControlFlow::Continue(()))
+    })?;
     families::autoencoder::train(&tiles, options, progress)
 }

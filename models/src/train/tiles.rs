@@ -22,6 +22,8 @@ pub(super) struct Tiles {
     /// Range of the data in units of the network's inputs: 1 unless the normalisation is the caller's own. For tables the
     /// mean of the columns' ranges.
     pub range: f64,
+    /// How many training tiles each round of removing outliers has left out.
+    pub removed: Vec<usize>,
     /// Each set's tiles, one after the other.
     pub training: Vec<f32>,
     /// Watched while training.
@@ -90,6 +92,7 @@ impl Tiles {
             normalisation,
             reasons,
             range,
+            removed: Vec::new(),
             validation: sorted(&held[..n_validation]),
             test: sorted(&held[n_validation..]),
             training: sorted(training),

@@ -38,6 +38,13 @@ pub struct CompressArgs {
     /// their own
     #[arg(long, value_name = "V", allow_hyphen_values = true)]
     fill: Option<String>,
+    /// Store what the model takes for outliers exactly, not just within the bound; `baler outliers` lists them. Needs --model
+    /// with a density. With --latent they are kept anyway
+    #[arg(long)]
+    keep_outliers: bool,
+    /// With --latent: store outliers as latents like all others
+    #[arg(long, conflicts_with = "keep_outliers")]
+    no_keep_outliers: bool,
     /// Where decoders that are not built in are stored, so that the file opens anywhere
     #[arg(long, value_enum, default_value_t = Embed::File)]
     embed: Embed,
@@ -83,6 +90,11 @@ impl CompressArgs {
                 self.output.display()
             ))),
         }
+    }
+
+    /// See [`baler_codec::Params::keep_outliers`]; by default it is the codec's to choose.
+    fn keep_outliers(&self) -> Option<bool> {
+        (self.keep_outliers || self.no_keep_outliers).then_some(self.keep_outliers)
     }
 
     /// The arrays asked for, with their fill value.
@@ -134,6 +146,7 @@ impl CompressArgs {
         let options = EncodeOptions {
             model,
             effort: self.encode.effort.into(),
+            keep_outliers: self.keep_outliers(),
             check_decode: self.encode.check,
             embed_in_chunks: self.embed == Embed::Chunk,
             threads: self.threads.n_threads(),
@@ -194,6 +207,9 @@ impl CompressArgs {
     fn refuse_for_hdf5(&self) -> Result<()> {
         if self.fill.is_some() {
             return Err(Failure::usage("--fill: in HDF5 the dataset's own fill value is used; leave the flag out"));
+        }
+        if self.keep_outliers().is_some() {
+            return Err(Failure::usage("--keep-outliers is not for HDF5 output, whose filter has no such parameter"));
         }
         if self.embed != Embed::File {
             return Err(Failure::usage("--embed is not for HDF5 output: the filter stores a decoder once in the file"));

@@ -23,6 +23,7 @@ mod info;
 mod models;
 mod new;
 mod outcome;
+mod outliers;
 mod output;
 mod progress;
 mod project;
@@ -79,6 +80,7 @@ enum Command {
     Report(report::ReportArgs),
     Convert(decompress::ConvertArgs),
     Models(models::ModelsArgs),
+    Outliers(outliers::OutliersArgs),
     #[cfg(feature = "hdf5")]
     H5(h5::H5Args),
     Simulate(simulate::SimulateArgs),
@@ -120,6 +122,7 @@ fn run(cli: &Cli) -> failure::Result<outcome::Outcome> {
         Command::Report(args) => args.run(quiet),
         Command::Convert(args) => args.run(quiet),
         Command::Models(args) => args.run(),
+        Command::Outliers(args) => args.run(quiet),
         #[cfg(feature = "hdf5")]
         Command::H5(args) => args.run(quiet),
         Command::Simulate(args) => args.run(),

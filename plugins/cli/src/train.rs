@@ -103,6 +103,15 @@ pub struct TrainArgs {
     /// other), then auto, none, minmax, standard, asinh, log or angle. May be given again
     #[arg(long, value_name = "COLUMN=KIND")]
     normalise: Vec<String>,
+    /// Put a density over the latents into the model, which tells outliers (`baler outliers`)
+    #[arg(long)]
+    density: bool,
+    /// First train briefly this many times, each time leaving out the outliers found; the model has a density then
+    #[arg(long, value_name = "ROUNDS")]
+    remove_outliers: Option<usize>,
+    /// The part of the training tiles that are no outliers; 0.999 by default
+    #[arg(long, value_name = "Q")]
+    outlier_quantile: Option<f64>,
     /// The bound to train for, relative to the range of the data; 1e-2 by default
     #[arg(long, value_name = "X")]
     rel: Option<f64>,
@@ -379,6 +388,9 @@ mod training {
                 // Such layers start from random weights, which have further to go than principal components.
                 options.learning_rate = Options::new("").learning_rate;
             }
+            options.density |= self.density;
+            options.remove_outliers = self.remove_outliers.unwrap_or(options.remove_outliers);
+            options.outlier_quantile = self.outlier_quantile.unwrap_or(options.outlier_quantile);
             options.normalise.extend(self.normalise.iter().cloned());
             options.rel_bound = self.rel.unwrap_or(options.rel_bound);
             options.epochs = self.epochs.unwrap_or(options.epochs);

@@ -13,10 +13,10 @@ use crate::quantize::half_step;
 use crate::wire::Writer;
 
 /// What encoding keeps at hand.
-pub(super) struct EncoderSide<'a> {
-    bundle: &'a Bundle,
-    part: &'a Part<'a>,
-    tiling: Tiling,
+pub(crate) struct EncoderSide<'a> {
+    pub(super) bundle: &'a Bundle,
+    pub(super) part: &'a Part<'a>,
+    pub(super) tiling: Tiling,
     /// Special values repeat the ordinary one before, so that the network never sees them; where each column has its own
     /// normalisation they are the column's own middle.
     values: Vec<f64>,
@@ -93,8 +93,10 @@ impl<'a> EncoderSide<'a> {
         }
         let all: Vec<usize> = (0..n_tiles).collect();
         let (means, latents) = if n_sample == n_tiles { (means, latents) } else { self.run_encoder(&all)? };
+        let (mut means, mut latents) = (means, latents);
+        let is_kept = self.keep_outliers(&mut means, &mut latents)?;
         let latents = self.quantise_latents(&means, &latents, self.frame.latent_factor);
-        let (residual, exceptions) = self.residual(&latents)?;
+        let (residual, exceptions) = self.residual(&latents, &is_kept)?;
         let mut out = Writer::default();
         self.part.specials.write(self.part.dtype(), &mut out);
         self.frame.write(&mut out);
@@ -107,7 +109,7 @@ impl<'a> EncoderSide<'a> {
     }
 
     /// Quantised means, and latents (tile by tile).
-    fn run_encoder(&self, tiles: &[usize]) -> Result<(Vec<i64>, Vec<f32>)> {
+    pub(super) fn run_encoder(&self, tiles: &[usize]) -> Result<(Vec<i64>, Vec<f32>)> {
         let encoder = self.bundle.encoder()?;
         let (n_in, n_latents) = (self.tiling.tile_values(), self.bundle.manifest().latents.count);
         let mut means = Vec::new();
@@ -115,26 +117,31 @@ impl<'a> EncoderSide<'a> {
         let mut x = vec![0.0f32; TILES_AT_ONCE.min(tiles.len()) * n_in];
         for (tiles, z) in tiles.chunks(TILES_AT_ONCE).zip(latents.chunks_mut(TILES_AT_ONCE * n_latents)) {
             for (&t, x) in tiles.iter().zip(x.chunks_exact_mut(n_in)) {
-                let mut offset = self.frame.offset;
-                if self.frame.mean_step > 0.0 {
-                    let mut sum = 0.0;
-                    self.tiling.visit(t, |_, i, _| sum += self.values[i] - self.frame.offset);
-                    let mean = (sum / n_in as f64 / self.frame.mean_step).round_ties_even().clamp(-9e15, 9e15) as i64;
-                    means.push(mean);
-                    offset += mean as f64 * self.frame.mean_step;
-                }
-                match &self.bundle.manifest().input.normalisation {
-                    Normalisation::Columns { columns } => self.tiling.visit(t, |place, i, _| {
-                        x[place] = columns[place % columns.len()].forward(self.values[i]) as f32;
-                    }),
-                    _ => self.tiling.visit(t, |place, i, _| {
-                        x[place] = ((self.values[i] - offset) / self.frame.scale) as f32;
-                    }),
-                }
+                means.extend(self.inputs(t, x));
             }
             encoder.encode(tiles.len(), &x[..tiles.len() * n_in], z)?;
         }
         Ok((means, latents))
+    }
+
+    /// The network's inputs for one tile; its mean in steps, if tiles have means.
+    pub(super) fn inputs(&self, tile: usize, x: &mut [f32]) -> Option<i64> {
+        if let Normalisation::Columns { columns } = &self.bundle.manifest().input.normalisation {
+            self.tiling.visit(tile, |place, i, _| {
+                x[place] = columns[place % columns.len()].forward(self.values[i]) as f32;
+            });
+            return None;
+        }
+        let mut offset = self.frame.offset;
+        let mean = (self.frame.mean_step > 0.0).then(|| {
+            let mut sum = 0.0;
+            self.tiling.visit(tile, |_, i, _| sum += self.values[i] - self.frame.offset);
+            let mean = sum / x.len() as f64;
+            (mean / self.frame.mean_step).round_ties_even().clamp(-9e15, 9e15) as i64
+        });
+        offset += mean.map_or(0.0, |mean| mean as f64 * self.frame.mean_step);
+        self.tiling.visit(tile, |place, i, _| x[place] = ((self.values[i] - offset) / self.frame.scale) as f32);
+        mean
     }
 
     /// `latents` in tile order become one integer array for each component.
@@ -223,20 +230,21 @@ impl<'a> EncoderSide<'a> {
         Ok(bits)
     }
 
-    /// The residual, and the positions where even with it the promise is not kept.
-    fn residual(&self, latents: &Latents) -> Result<(Option<Ints>, Vec<usize>)> {
+    /// The residual, and the positions of what is kept exactly: where even with it the promise is not kept, and where
+    /// `is_kept` says so (empty: nowhere).
+    fn residual(&self, latents: &Latents, is_kept: &[bool]) -> Result<(Option<Ints>, Vec<usize>)> {
         let dtype = self.part.dtype();
         let all: Vec<usize> = (0..self.tiling.n_tiles()).collect();
         let mut predicted = vec![0.0; self.values.len()];
         predict(self.bundle, &self.tiling, self.frame, latents, &all, |_, i, p| predicted[i] = p)?;
-        let is_ordinary = crate::special::special_test(dtype, None);
+        let is_special = crate::special::special_test(dtype, None);
+        let is_kept = |i: usize| is_kept.get(i).copied().unwrap_or(false);
         let mut exceptions = Vec::new();
         if self.frame.step == 0.0 {
             // Latents alone promise nothing of ordinary values; special ones without a class are kept all the same.
-            exceptions.extend(
-                (0..self.values.len())
-                    .filter(|&i| !self.part.specials.is_masked(i) && is_ordinary(self.part.elements.bits(i))),
-            );
+            exceptions.extend((0..self.values.len()).filter(|&i| {
+                !self.part.specials.is_masked(i) && (is_kept(i) || is_special(self.part.elements.bits(i)))
+            }));
             return Ok((None, exceptions));
         }
         let step = self.frame.step;
@@ -249,7 +257,8 @@ impl<'a> EncoderSide<'a> {
             let y = bits_to_f64(dtype, f64_to_bits(dtype, p + r * step));
             let kept = r.abs() < 9e15
                 && y.is_finite()
-                && !is_ordinary(self.part.elements.bits(i))
+                && !is_special(self.part.elements.bits(i))
+                && !is_kept(i)
                 && within_abs(y, x, self.allowed);
             if kept {
                 residual[i] = r as i64;

@@ -13,6 +13,7 @@
 
 mod encode;
 mod latents;
+mod score;
 mod tiling;
 
 use super::Family;
@@ -26,7 +27,7 @@ use crate::params::Dtype;
 use crate::predict::stream;
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
-use encode::EncoderSide;
+pub(crate) use encode::EncoderSide;
 use latents::Latents;
 use tiling::Tiling;
 

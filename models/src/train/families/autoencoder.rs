@@ -20,10 +20,12 @@
 use crate::onnx::{self, Activation, Conv2d, Layer, Weights};
 use crate::simulate::Random;
 use crate::train::measure;
+use crate::train::outliers;
 use crate::train::principal::{dot, principal};
 use crate::train::tiles::Tiles;
 use crate::train::{Epoch, Options, Report, Trained};
 use baler_codec::bundle::{Bundle, Contents, Family, Input, Latents, Manifest};
+use baler_codec::inference::{Network, encoder_from_onnx};
 use baler_codec::{Error, Result};
 use burn::module::{Module, Param};
 use burn::optim::{AdamConfig, GradientsParams};
@@ -584,9 +586,15 @@ fn finish(
         input: Input { tile: tiles.tile.clone(), normalisation: tiles.normalisation.clone() },
         latents: Latents { count: k, step: vec![1.0; k] },
         predictor: None,
+        density: None,
         training: Default::default(),
         metrics: Default::default(),
     };
+    if options.density || options.remove_outliers > 0 {
+        let (encoder, decoder) = (encoder_from_onnx(&encoder)?, Network::from_onnx(&decoder)?);
+        let (density, _) = outliers::fit(&*encoder, &decoder, &tiles.training, d, options.outlier_quantile)?;
+        manifest.density = Some(density);
+    }
     manifest.format = manifest.least_format();
     let mut put = |key: &str, value: toml::Value| {
         manifest.training.insert(key.into(), value);
@@ -601,6 +609,10 @@ fn finish(
         // Two decimals: further ones would change the bundle's hash for nothing.
         let rounded = (at.bits_per_value * 1e3).round() / 1e3;
         manifest.metrics.insert(format!("bits_per_value_rel_{:e}", at.rel_bound), rounded.into());
+    }
+    if !tiles.removed.is_empty() {
+        let removed: Vec<i64> = tiles.removed.iter().map(|&n| n as i64).collect();
+        manifest.training.insert("outliers_removed".into(), removed.into());
     }
     if !tiles.reasons.is_empty() {
         manifest.training.insert("normalisation".into(), tiles.reasons.clone().into());

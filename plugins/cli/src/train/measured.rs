@@ -130,6 +130,7 @@ fn encoded(
     let options = EncodeOptions {
         model: if with_model { ModelChoice::Bundle(bundle.id()) } else { ModelChoice::None },
         effort: Effort::Default,
+        keep_outliers: None,
         check_decode: false,
         embed_in_chunks: false,
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
