@@ -224,6 +224,7 @@ impl Manifest {
             return Err(wrong("license is empty: expected an SPDX expression, such as \"CC-BY-4.0\""));
         }
         match (self.family, &self.predictor) {
+            (Family::Predictor, _) if self.density.is_some() => Err(wrong("the family predictor has no [density]")),
             (Family::Predictor, Some(predictor)) => predictor.validate(self),
             (Family::Predictor, None) => Err(wrong("the family predictor needs a table [predictor]")),
             (_, Some(_)) => Err(wrong("[predictor] is for the family predictor")),

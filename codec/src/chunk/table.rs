@@ -37,7 +37,7 @@ struct Column {
 impl Column {
     fn part<'a>(&'a self, dtype: Dtype, shape: &'a [usize], effort: Effort) -> Part<'a> {
         let elements = Elements::new(dtype, &self.bytes);
-        Part { elements, shape, specials: &self.specials, promise: self.promise, effort }
+        Part { elements, shape, specials: &self.specials, promise: self.promise, effort, keep_outliers: false }
     }
 
     /// Whether the column is so small already that a search for something smaller by itself is not worth its time: neither

@@ -112,6 +112,7 @@ fn bundle(args: &TrainArgs, dataset: &Dataset, split: &Split, values: &[f32], fo
             columns,
             formulas: found.iter().map(|f| ColumnFormula { column: f.column, formula: f.formula.clone() }).collect(),
         }),
+        density: None,
         training: Default::default(),
         metrics: Default::default(),
     };

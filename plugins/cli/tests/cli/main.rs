@@ -6,6 +6,8 @@ mod errors;
 mod hdf5;
 mod models;
 mod project;
+#[cfg(feature = "train")]
+mod outliers;
 mod report;
 mod round_trip;
 mod support;
