@@ -22,7 +22,8 @@ BALER = os.environ.get("BALER", "baler")
 DATA = os.environ["BALER_DATA"]
 # Data set, latents, normalisations.
 CASES = [
-    ("hep_cms_pfcands.parquet", 8),
+    ("hep_cms_pfcands.parquet", 6),
+    ("hep_cms_pfcands.parquet", 10),
     ("hep_cms_muons_2012.parquet", 3),
     ("hep_cms_dimuon_2011.npz", 10),
 ]

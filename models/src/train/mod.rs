@@ -279,8 +279,8 @@ pub fn run(
     progress: &mut dyn FnMut(&Epoch) -> ControlFlow<()>,
 ) -> Result<Trained> {
     options.validate()?;
-    let mut tiles = tiles::Tiles::new(data, shape, options)?;
-    tiles.removed = outliers::remove(&mut tiles, options, &mut |tiles, brief| {
+    let all = |left_out: &_| tiles::Tiles::new(data, shape, options, left_out);
+    let tiles = outliers::remove(all, options, &|tiles, brief| {
         families::autoencoder::train(tiles, brief, &mut |_| ControlFlow::Continue(()))
     })?;
     families::autoencoder::train(&tiles, options, progress)

@@ -109,16 +109,24 @@ pub fn requests(texts: &[String], names: &[String], n_columns: usize) -> Result<
 }
 
 /// Tiles of values become tiles of network inputs, in place. `whole`: minimum and range of all the data, which stand for
-/// those of a chunk. Returns the range of the data in units of the inputs; for columns the mean of theirs.
-pub(super) fn to_inputs(normalisation: &Normalisation, whole: (f64, f64), tiles: &mut [Vec<f32>]) -> f64 {
+/// those of a chunk. Returns the range of the data in units of the inputs; for columns the mean of theirs over the tiles of
+/// `training`.
+pub(super) fn to_inputs(
+    normalisation: &Normalisation,
+    whole: (f64, f64),
+    tiles: &mut [Vec<f32>],
+    training: &[usize],
+) -> f64 {
     let (offset, scale) = match normalisation {
         Normalisation::Fixed { offset, scale } => (*offset, *scale),
         Normalisation::Range | Normalisation::Tile => whole,
         Normalisation::Columns { columns } => {
             let n = columns.len();
-            let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); n];
             for (place, v) in tiles.iter_mut().flat_map(|tile| tile.iter_mut().enumerate()) {
                 *v = columns[place % n].forward(f64::from(*v)) as f32;
+            }
+            let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); n];
+            for (place, v) in training.iter().flat_map(|&i| tiles[i].iter().enumerate()) {
                 let (min, max) = &mut ranges[place % n];
                 (*min, *max) = (min.min(*v), max.max(*v));
             }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! repeat: train briefly -> fit the density -> score the training tiles -> leave out those beyond the threshold
+//!         -> columns of tables are normalised anew, by what is left
 //! train in full on what is left -> fit the density -> manifest
 //! ```
 //!
@@ -11,9 +12,10 @@
 
 use super::tiles::Tiles;
 use super::{Options, Trained};
-use baler_codec::bundle::{Bundle, Density, Moments, log_error};
+use baler_codec::Result;
+use baler_codec::bundle::{Density, Moments, log_error};
 use baler_codec::inference::{Encoder, Network};
-use baler_codec::{Error, Result};
+use std::collections::BTreeSet;
 
 /// More latents than this are taken as independent: their covariance would fill the manifest.
 const MOST_WHITENED: usize = 24;
@@ -57,38 +59,32 @@ pub(super) fn fit(
     Ok((density, scores))
 }
 
-/// Leaves out the training tiles beyond the threshold, round by round. Returns how many in each round.
+/// The tiles of `all`, less the training tiles that lie beyond the threshold round by round.
 pub(super) fn remove(
-    tiles: &mut Tiles,
+    all: impl Fn(&BTreeSet<usize>) -> Result<Tiles>,
     options: &Options,
-    train: &mut dyn FnMut(&Tiles, &Options) -> Result<Trained>,
-) -> Result<Vec<usize>> {
+    train: &dyn Fn(&Tiles, &Options) -> Result<Trained>,
+) -> Result<Tiles> {
     let brief =
         Options { epochs: options.epochs.div_ceil(BRIEF), density: false, remove_outliers: 0, ..options.clone() };
-    let d = tiles.len();
+    let mut left_out = BTreeSet::new();
     let mut removed = Vec::new();
+    let mut tiles = all(&left_out)?;
     for _ in 0..options.remove_outliers {
-        let bundle: Bundle = train(tiles, &brief)?.bundle;
-        let (density, scores) =
-            fit(bundle.encoder()?, bundle.decoder()?, &tiles.training, d, options.outlier_quantile)?;
-        let kept: Vec<f32> = tiles
-            .training
-            .chunks_exact(d)
-            .zip(&scores)
-            .filter(|(_, score)| **score <= density.threshold)
-            .flat_map(|(tile, _)| tile.iter().copied())
-            .collect();
-        let n = (tiles.training.len() - kept.len()) / d;
-        if kept.len() < 2 * d {
-            return Err(Error::invalid(format!("{n} outliers leave fewer than two tiles to train on")));
-        }
-        removed.push(n);
-        tiles.training = kept;
-        if n == 0 {
+        let bundle = train(&tiles, &brief)?.bundle;
+        let (encoder, decoder, d) = (bundle.encoder()?, bundle.decoder()?, tiles.len());
+        let (density, scores) = fit(encoder, decoder, &tiles.training, d, options.outlier_quantile)?;
+        let before = left_out.len();
+        let found = tiles.training_indices.iter().zip(&scores).filter(|(_, score)| **score > density.threshold);
+        left_out.extend(found.map(|(i, _)| *i));
+        removed.push(left_out.len() - before);
+        if left_out.len() == before {
             break;
         }
+        tiles = all(&left_out)?;
     }
-    Ok(removed)
+    tiles.removed = removed;
+    Ok(tiles)
 }
 
 /// Latents and logarithms of errors of tiles.

@@ -4,6 +4,7 @@ use super::{Options, normalise};
 use crate::simulate::Random;
 use baler_codec::bundle::Normalisation;
 use baler_codec::{Error, Result};
+use std::collections::BTreeSet;
 
 /// Whole trailing axes become one tile up to this many values.
 const LARGEST_WHOLE_TILE: usize = 4096;
@@ -24,6 +25,8 @@ pub(super) struct Tiles {
     pub range: f64,
     /// How many training tiles each round of removing outliers has left out.
     pub removed: Vec<usize>,
+    /// Which of all tiles without gaps are trained on, rising.
+    pub training_indices: Vec<usize>,
     /// Each set's tiles, one after the other.
     pub training: Vec<f32>,
     /// Watched while training.
@@ -33,7 +36,9 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    pub fn new(data: &[f32], shape: &[usize], options: &Options) -> Result<Self> {
+    /// Tiles of `left_out`, numbered as in [`Tiles::training_indices`], are not trained on; columns are then normalised by
+    /// the others alone.
+    pub fn new(data: &[f32], shape: &[usize], options: &Options, left_out: &BTreeSet<usize>) -> Result<Self> {
         let n: usize = shape.iter().product();
         if n != data.len() || n == 0 {
             return Err(Error::invalid(format!("{} values for the shape {shape:?}, which has {n}", data.len())));
@@ -54,6 +59,9 @@ impl Tiles {
         let n_validation = (tiles.len() as f64 * options.validation) as usize;
         let n_test = (tiles.len() as f64 * options.test) as usize;
         let (held, training) = order.split_at(n_validation + n_test);
+        // In the array's order: a batch of neighbours is no matter, for every epoch shuffles.
+        let mut training: Vec<usize> = training.iter().copied().filter(|i| !left_out.contains(i)).collect();
+        training.sort_unstable();
         if training.len() < 2 {
             return Err(Error::invalid(format!(
                 "{} tiles of {tile:?} without gaps in the shape {shape:?}: too few to train on; choose a smaller tile",
@@ -80,9 +88,8 @@ impl Tiles {
                 options.normalise
             )));
         }
-        let range = normalise::to_inputs(&normalisation, (min, range), &mut tiles);
+        let range = normalise::to_inputs(&normalisation, (min, range), &mut tiles, &training);
         let take = |indices: &[usize]| indices.iter().flat_map(|&i| tiles[i].iter().copied()).collect::<Vec<f32>>();
-        // In the array's order: a batch of neighbours is no matter, for every epoch shuffles.
         let sorted = |indices: &[usize]| {
             let mut indices = indices.to_vec();
             indices.sort_unstable();
@@ -95,7 +102,8 @@ impl Tiles {
             removed: Vec::new(),
             validation: sorted(&held[..n_validation]),
             test: sorted(&held[n_validation..]),
-            training: sorted(training),
+            training: take(&training),
+            training_indices: training,
             tile,
         })
     }
@@ -174,7 +182,7 @@ mod tests {
         let mut data: Vec<f32> = (0..100).map(|v| v as f32).collect();
         data[7] = f32::NAN;
         let options = Options { tile: vec![2], validation: 0.2, test: 0.3, ..Options::new("t") };
-        let tiles = Tiles::new(&data, &[100], &options).unwrap();
+        let tiles = Tiles::new(&data, &[100], &options, &BTreeSet::new()).unwrap();
         let mut all = [tiles.training.clone(), tiles.validation.clone(), tiles.test.clone()].concat();
         assert_eq!((tiles.validation.len(), tiles.test.len(), all.len()), (18, 28, 98));
         all.sort_by(f32::total_cmp);
@@ -187,15 +195,21 @@ mod tests {
         // A row of gaps, a constant column, and one far wider than the others.
         let mut data: Vec<f32> = (0..400).flat_map(|i| [i as f32, 7.0, 1e6 * i as f32]).collect();
         data[3..6].fill(f32::NAN);
-        let tiles = Tiles::new(&data, &[400, 3], &Options::new("t")).unwrap();
+        let tiles = Tiles::new(&data, &[400, 3], &Options::new("t"), &BTreeSet::new()).unwrap();
+        let left_out: BTreeSet<usize> = tiles.training_indices[..10].iter().copied().collect();
+        let fewer = Tiles::new(&data, &[400, 3], &Options::new("t"), &left_out).unwrap();
+        assert_eq!(fewer.training_indices, tiles.training_indices[10..]);
+        assert!(fewer.normalisation != tiles.normalisation && fewer.test.len() == tiles.test.len());
         assert!(matches!(&tiles.normalisation, Normalisation::Columns { columns } if columns[1].kind() == "constant"));
         assert_eq!(tiles.reasons.len(), 3);
         assert_eq!(tiles.training.len() + tiles.validation.len() + tiles.test.len(), 399 * 3);
         assert!(tiles.training.iter().all(|v| v.abs() < 2.0));
         assert!(tiles.training.chunks(3).all(|row| row[1] == 0.0 && (row[0] - row[2]).abs() < 1e-3));
         let asked = Options { normalise: vec!["2=minmax".into()], ..Options::new("t") };
-        let tiles = Tiles::new(&data, &[400, 3], &asked).unwrap();
+        let tiles = Tiles::new(&data, &[400, 3], &asked, &BTreeSet::new()).unwrap();
         assert!(tiles.training.chunks(3).all(|row| (0.0..=1.0).contains(&row[2])));
-        assert!(Tiles::new(&data[..1024], &[16, 64], &Options { tile: vec![2, 2], ..asked }).is_err());
+        assert!(
+            Tiles::new(&data[..1024], &[16, 64], &Options { tile: vec![2, 2], ..asked }, &BTreeSet::new()).is_err()
+        );
     }
 }

@@ -71,7 +71,7 @@ fn models_and_files_that_cannot_be_scored_are_told() {
         ("outliers in.npy", "--model"),
         ("outliers in.npy --model auto", "name one model"),
         ("outliers in.npy --model plain.bundle", "no density"),
-        ("outliers other.npy --model pairs.bundle", "4 columns"),
+        ("outliers other.npy --model pairs.bundle", "tiles of [4]"),
         ("outliers plain.baler", "--model"),
         ("outliers in.npy --model pairs.bundle --array pt", "no array"),
     ] {
