@@ -4,6 +4,7 @@
 //! not simulated are read from the folder `BALER_DATA` (default `../shared/data`).
 
 use baler_codec::bundle::Contents;
+use baler_models::train::Dataset;
 use baler_models::train::recipes::{Data, recipe, recipes};
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     recipe.options.card = std::fs::read_to_string(folder.join("CARD.md")).ok();
     overrides(&mut recipe.options)?;
     let mut shown = std::time::Instant::now();
-    let trained = baler_models::train::run(&data, &shape, &recipe.options, &mut |epoch| {
+    let trained = baler_models::train::run(&Dataset::new(data, shape), &recipe.options, &mut |epoch| {
         if shown.elapsed().as_secs() >= 10 || epoch.epoch == epoch.epochs {
             shown = std::time::Instant::now();
             eprintln!(
@@ -64,23 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn overrides(options: &mut baler_models::train::Options) -> Result<(), Box<dyn Error>> {
     for argument in std::env::args().skip(2) {
         let (key, value) = argument.split_once('=').ok_or("expected KEY=VALUE")?;
-        let list = || value.split(',').filter(|v| !v.is_empty()).map(str::parse).collect::<Result<Vec<usize>, _>>();
-        match key {
-            "latents" => options.latents = value.parse()?,
-            "epochs" => options.epochs = value.parse()?,
-            "batch" => options.batch = value.parse()?,
-            "learning_rate" => options.learning_rate = value.parse()?,
-            "rel_bound" => options.rel_bound = value.parse()?,
-            "model_cost" => options.model_cost = value.parse()?,
-            "weight_bits" => options.weight_bits = value.parse()?,
-            "weight_coarseness" => options.weight_coarseness = value.parse()?,
-            "seed" => options.seed = value.parse()?,
-            "tile" => options.tile = list()?,
-            "encoder_hidden" => options.encoder_hidden = list()?,
-            "decoder_hidden" => options.decoder_hidden = list()?,
-            "separable" => options.separable = <[usize; 2]>::try_from(list()?).ok(),
-            _ => return Err(format!("unknown option {key}").into()),
-        }
+        options.set(key, value)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! `tests/check_onnx.py`: `cargo run -p baler-models --example write_onnx -- FOLDER`.
 
 use baler_codec::inference::Network;
-use baler_models::onnx::{self, Activation, Conv2d, Layer, Weights};
+use baler_models::onnx::{self, Activation, Conv, Layer, Weights};
 use baler_models::simulate::Random;
 use std::error::Error;
 use std::path::Path;
@@ -32,13 +32,36 @@ fn main() -> Result<(), Box<dyn Error>> {
             ];
             write(folder, &format!("dense_{bits}_{i}"), &[9], &[30], &layers)?;
         }
-        let conv =
-            Conv2d { inputs: 3, outputs: 5, kernel: [3, 5], stride: [2, 1], padding: [1, 2], output_padding: [0, 0] };
-        let back =
-            Conv2d { inputs: 5, outputs: 2, kernel: [4, 3], stride: [2, 2], padding: [1, 1], output_padding: [0, 1] };
+        let conv = Conv {
+            inputs: 3,
+            outputs: 5,
+            kernel: vec![3, 5],
+            stride: vec![2, 1],
+            padding: vec![1, 2],
+            output_padding: vec![0, 0],
+        };
+        let back = Conv {
+            inputs: 5,
+            outputs: 2,
+            kernel: vec![4, 3],
+            stride: vec![2, 2],
+            padding: vec![1, 1],
+            output_padding: vec![0, 1],
+        };
+        let positive = |weights: Weights, shape: &[usize]| {
+            Weights::F32(weights.to_f32(shape).into_iter().map(|v| v.abs() + 0.1).collect())
+        };
+        let mut gdn = |inverse| -> Result<Layer, baler_codec::Error> {
+            let (gamma, beta) = (positive(weights(&[5, 5], None)?, &[5, 5]), positive(weights(&[5], None)?, &[5]));
+            Ok(Layer::Gdn { channels: 5, axes: 2, gamma, beta, inverse })
+        };
+        let normalisations = [gdn(false)?, gdn(true)?];
+        let [gdn, inverse_gdn] = normalisations;
         let layers = [
             Layer::Conv { conv, weight: weights(&[5, 3, 3, 5], Some(0))?, bias: Some(weights(&[5], None)?) },
             Layer::Activation(Activation::Relu),
+            gdn,
+            inverse_gdn,
             Layer::ConvTranspose { conv: back, weight: weights(&[5, 2, 4, 3], Some(1))?, bias: None },
             Layer::Transpose(vec![0, 2, 1, 3]),
             Layer::Reshape(vec![8 * 2 * 14]),

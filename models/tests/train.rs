@@ -4,15 +4,15 @@
 use baler_codec::bundle::{MemorySource, Normalisation};
 use baler_codec::{Bound, Dtype, Limits, ModelChoice, Params, Registry, decode, encode};
 use baler_models::simulate::{Random, power_law};
-use baler_models::train::{Options, run};
+use baler_models::train::{Dataset, Options, run};
 use std::f32::consts::PI;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-fn fields(n: usize) -> (Vec<f32>, Vec<usize>) {
+fn fields(n: usize) -> Dataset {
     let mut random = Random::new(11);
     let data = (0..n).flat_map(|_| power_law(32, 32, 3.5, 1.0, 1.0, &mut random)).collect();
-    (data, vec![n, 32, 32])
+    Dataset::new(data, vec![n, 32, 32])
 }
 
 fn options(name: &str) -> Options {
@@ -27,56 +27,56 @@ fn options(name: &str) -> Options {
 
 #[test]
 fn training_learns_and_repeats() {
-    let (data, shape) = fields(24);
+    let data = fields(24);
     let mut seen = 0;
     let mut count = |_: &_| {
         seen += 1;
         ControlFlow::Continue(())
     };
-    let first = run(&data, &shape, &options("first"), &mut count).unwrap();
+    let first = run(&data, &options("first"), &mut count).unwrap();
     assert_eq!(seen, 6);
     assert_eq!(first.report.epochs.len(), 6);
     let at = first.report.at_bounds.iter().find(|at| at.rel_bound == 1e-2).unwrap();
     // Rounded to multiples of the bound and no more, these fields take about 4.5 bits.
     assert!(at.bits_per_value < 3.0, "{at:?}");
-    let again = run(&data, &shape, &options("first"), &mut |_| ControlFlow::Continue(())).unwrap();
+    let again = run(&data, &options("first"), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(first.bundle.id(), again.bundle.id());
     let mut other = options("first");
     other.seed = 2;
-    let other = run(&data, &shape, &other, &mut |_| ControlFlow::Continue(())).unwrap();
+    let other = run(&data, &other, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_ne!(first.bundle.id(), other.bundle.id());
 }
 
 #[test]
 fn separable_and_hidden_layers_train_and_export() {
-    let (data, shape) = fields(8);
+    let data = fields(8);
     let mut separable = options("separable");
     separable.tile = vec![32, 32];
     separable.separable = Some([10, 12]);
     (separable.latents, separable.test, separable.validation) = (4, 0.0, 0.0);
     separable.weight_coarseness = 0.5;
-    let trained = run(&data, &shape, &separable, &mut |_| ControlFlow::Continue(())).unwrap();
+    let trained = run(&data, &separable, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(trained.bundle.decoder().unwrap().output_len(), 1024);
     assert_eq!(trained.report.measured_on, "training");
 
     let mut hidden = options("hidden");
     (hidden.encoder_hidden, hidden.decoder_hidden) = (vec![32], vec![24, 32]);
     hidden.weight_bits = 16;
-    let trained = run(&data, &shape, &hidden, &mut |_| ControlFlow::Continue(())).unwrap();
+    let trained = run(&data, &hidden, &mut |_| ControlFlow::Continue(())).unwrap();
     let losses: Vec<f64> = trained.report.epochs.iter().map(|e| e.training_loss).collect();
     assert!(losses[5] < losses[0], "{losses:?}");
 }
 
 #[test]
 fn breaking_off_keeps_what_was_reached() {
-    let (data, shape) = fields(8);
-    let trained = run(&data, &shape, &options("short"), &mut |_| ControlFlow::Break(())).unwrap();
+    let data = fields(8);
+    let trained = run(&data, &options("short"), &mut |_| ControlFlow::Break(())).unwrap();
     assert_eq!(trained.report.epochs.len(), 1);
 }
 
 #[test]
 fn wrong_options_are_named() {
-    let (data, shape) = fields(2);
+    let data = fields(2);
     let mut cases: Vec<(Options, &str)> = Vec::new();
     let mut with = |change: &dyn Fn(&mut Options), says| {
         let mut options = options("wrong");
@@ -91,10 +91,11 @@ fn wrong_options_are_named() {
     with(&|o| o.separable = Some([9, 4]), "separable");
     with(&|o| o.name = "../x".into(), "name");
     for (options, says) in cases {
-        let error = run(&data, &shape, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let error = run(&data, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
         assert!(error.message().contains(says), "{says}: {error}");
     }
-    let error = run(&[1.0; 64], &[8, 8], &options("flat"), &mut |_| ControlFlow::Continue(())).unwrap_err();
+    let error = run(&Dataset::new(vec![1.0; 64], vec![8, 8]), &options("flat"), &mut |_| ControlFlow::Continue(()))
+        .unwrap_err();
     assert!(error.message().contains("constant"), "{error}");
 }
 
@@ -115,7 +116,7 @@ fn columns_of_a_table_are_normalised_as_in_training() {
     data[4..8].fill(f32::NAN);
     let mut options = Options::new("table");
     (options.latents, options.epochs, options.rel_bound, options.learning_rate) = (4, 2, 1e-3, 1e-6);
-    let trained = run(&data, &[3000, 4], &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    let trained = run(&Dataset::new(data, vec![3000, 4]), &options, &mut |_| ControlFlow::Continue(())).unwrap();
     let bundle = Arc::new(trained.bundle);
     let Normalisation::Columns { columns } = &bundle.manifest().input.normalisation else { panic!() };
     let kinds: Vec<&str> = columns.iter().map(|c| c.kind()).collect();

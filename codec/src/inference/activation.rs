@@ -22,6 +22,8 @@ pub enum Unary {
     Elu(f32),
     /// `log(1 + exp(x))`.
     Softplus,
+    /// Square root, NaN below zero.
+    Sqrt,
     /// `x` times the normal distribution function of `x`.
     Gelu,
     /// GELU by its approximation with tanh.
@@ -41,6 +43,8 @@ impl Unary {
             Unary::Sigmoid => map(values, sigmoid),
             Unary::Elu(alpha) => map(values, |x| elu(x, alpha)),
             Unary::Softplus => map(values, softplus),
+            // IEEE 754 rounds it exactly, so the hardware's is everyone's.
+            Unary::Sqrt => map(values, f32::sqrt),
             Unary::Gelu => map(values, gelu),
             Unary::GeluTanh => map(values, gelu_tanh),
         }

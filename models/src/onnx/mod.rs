@@ -105,21 +105,46 @@ pub enum Activation {
     Sigmoid,
 }
 
-/// Geometry of a 2-d convolution, both axes alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2d {
+/// Geometry of a convolution of 1 to 3 spatial axes: one number in each list for each axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conv {
     /// Input channels.
     pub inputs: usize,
     /// Output channels.
     pub outputs: usize,
-    /// Kernel extent along both axes.
-    pub kernel: [usize; 2],
-    /// Stride along both axes.
-    pub stride: [usize; 2],
+    /// Extents of the kernel.
+    pub kernel: Vec<usize>,
+    /// Steps.
+    pub stride: Vec<usize>,
     /// Padding before and after each axis.
-    pub padding: [usize; 2],
-    /// Only for the transposed convolution: rows and columns added after the last.
-    pub output_padding: [usize; 2],
+    pub padding: Vec<usize>,
+    /// Only for the transposed convolution: places added after the last.
+    pub output_padding: Vec<usize>,
+}
+
+impl Conv {
+    /// One place to one place: a matrix over channels.
+    pub fn pointwise(inputs: usize, outputs: usize, axes: usize) -> Self {
+        let (one, zero) = (vec![1; axes], vec![0; axes]);
+        Self { inputs, outputs, kernel: one.clone(), stride: one, padding: zero.clone(), output_padding: zero }
+    }
+
+    /// Shape of the output (channels first, without the batch), or `None` where `input` does not fit.
+    pub fn output_shape(&self, input: &[usize], transposed: bool) -> Option<Vec<usize>> {
+        let (&channels, extents) = input.split_first()?;
+        if channels != self.inputs || extents.len() != self.kernel.len() {
+            return None;
+        }
+        let mut shape = vec![self.outputs];
+        for (axis, &n) in extents.iter().enumerate() {
+            let (k, s, p) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
+            shape.push(match transposed {
+                true => (n.checked_sub(1)? * s + k + self.output_padding[axis]).checked_sub(2 * p)?,
+                false => (n + 2 * p).checked_sub(k)? / s + 1,
+            });
+        }
+        Some(shape)
+    }
 }
 
 /// One layer of a chain.
@@ -139,7 +164,7 @@ pub enum Layer {
     /// `Conv`, weight of shape `[outputs, inputs, kernel...]`.
     Conv {
         /// Geometry.
-        conv: Conv2d,
+        conv: Conv,
         /// The kernel.
         weight: Weights,
         /// Shape `[outputs]`. `None` for no bias.
@@ -148,7 +173,7 @@ pub enum Layer {
     /// `ConvTranspose`, weight of shape `[inputs, outputs, kernel...]`.
     ConvTranspose {
         /// Geometry.
-        conv: Conv2d,
+        conv: Conv,
         /// The kernel.
         weight: Weights,
         /// Shape `[outputs]`. `None` for no bias.
@@ -156,6 +181,20 @@ pub enum Layer {
     },
     /// An activation function, value by value.
     Activation(Activation),
+    /// Generalised divisive normalisation over channels, `x / sqrt(beta + gamma . x^2)`, or times that root:
+    /// `Mul`, `Conv`, `Sqrt`, `Div` (or `Mul`).
+    Gdn {
+        /// Channels, the first axis.
+        channels: usize,
+        /// Axes after them, 1 to 3.
+        axes: usize,
+        /// Shape `[channels, channels]`.
+        gamma: Weights,
+        /// Shape `[channels]`.
+        beta: Weights,
+        /// Times the root instead of divided by it.
+        inverse: bool,
+    },
     /// `Reshape` to this shape, without the batch axis.
     Reshape(Vec<usize>),
     /// `Transpose`: axis i of the output is axis `order[i]` of the input; the batch axis is 0 and stays.
@@ -245,15 +284,14 @@ impl Graph {
                 let transposed = matches!(layer, Layer::ConvTranspose { .. });
                 let [first, second] =
                     if transposed { [conv.inputs, conv.outputs] } else { [conv.outputs, conv.inputs] };
-                let shape = [first, second, conv.kernel[0], conv.kernel[1]];
+                let shape = [&[first, second], &conv.kernel[..]].concat();
                 inputs.push(self.weights(&format!("weight_{index}"), &shape, weight)?);
                 if let Some(bias) = bias {
                     inputs.push(self.weights(&format!("bias_{index}"), &[conv.outputs], bias)?);
                 }
-                let [pad_y, pad_x] = conv.padding;
                 attributes.push(attribute_ints("kernel_shape", &conv.kernel));
                 attributes.push(attribute_ints("strides", &conv.stride));
-                attributes.push(attribute_ints("pads", &[pad_y, pad_x, pad_y, pad_x]));
+                attributes.push(attribute_ints("pads", &conv.padding.repeat(2)));
                 if transposed {
                     attributes.push(attribute_ints("output_padding", &conv.output_padding));
                 }
@@ -268,6 +306,18 @@ impl Graph {
                 Activation::Tanh => "Tanh",
                 Activation::Sigmoid => "Sigmoid",
             },
+            Layer::Gdn { channels, axes, gamma, beta, inverse } => {
+                let shape = [&[*channels; 2][..], &vec![1; *axes]].concat();
+                let gamma = self.weights(&format!("gamma_{index}"), &shape, gamma)?;
+                let beta = self.weights(&format!("beta_{index}"), &[*channels], beta)?;
+                let [squares, sums, root] = ["squares", "sums", "root"].map(|what| format!("{what}_{index}"));
+                let x = self.value.clone();
+                self.node("Mul", &format!("square_{index}"), &[x.clone(), x], &squares, Vec::new());
+                self.node("Conv", &format!("sum_{index}"), &[squares, gamma, beta], &sums, Vec::new());
+                self.node("Sqrt", &format!("sqrt_{index}"), &[sums], &root, Vec::new());
+                inputs.push(root);
+                if *inverse { "Mul" } else { "Div" }
+            }
             Layer::Reshape(shape) => {
                 // 0 keeps the extent of that axis: the batch passes through.
                 let extents: Vec<i64> = std::iter::once(0).chain(shape.iter().map(|&n| n as i64)).collect();

@@ -18,6 +18,16 @@ impl Random {
         }))
     }
 
+    /// What [`Random::from_state`] goes on from.
+    pub fn state(&self) -> [u64; 4] {
+        self.0
+    }
+
+    /// The generator in a state that [`Random::state`] gave.
+    pub fn from_state(state: [u64; 4]) -> Self {
+        Self(state)
+    }
+
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         let s = &mut self.0;

@@ -12,45 +12,66 @@ const BOUNDS: [f64; 3] = [1e-1, 1e-2, 1e-3];
 pub(super) struct Measured {
     pub psnr: f64,
     pub max_error: f64,
+    pub latent_bits_per_value: f64,
     pub at_bounds: Vec<AtBound>,
 }
 
-/// Measures on `tiles` (network inputs, `d` values each) with `k` latents of step 1 at `rel_bound`. `range` is that of
-/// the data in units of network inputs.
-pub(super) fn measure(
-    encoder: &[u8],
-    decoder: &[u8],
-    tiles: &[f32],
-    d: usize,
-    k: usize,
-    rel_bound: f64,
-    range: f64,
-) -> Result<Measured> {
-    let (encoder, decoder) = (Network::from_onnx(encoder)?, Network::from_onnx(decoder)?);
-    let n = tiles.len() / d;
-    let mut z = vec![0f32; n * k];
-    encoder.run(n, tiles, &mut z)?;
+/// What to measure on.
+pub(super) struct Sample<'a> {
+    /// Network inputs.
+    pub tiles: &'a [f32],
+    /// Their latents, as they come.
+    pub latents: &'a [f32],
+    /// The latents' steps.
+    pub steps: &'a [f64],
+    /// Range of the data in units of network inputs.
+    pub range: f64,
+    /// The bound that the steps suit, if they were trained for one.
+    pub trained_bound: Option<f64>,
+    /// A bound to show beside the usual ones.
+    pub rel_bound: f64,
+}
+
+/// Latents [n, latents] to tiles.
+pub(super) fn decode_all(decoder: &Network, z: &[f32]) -> Result<Vec<f32>> {
+    let n = z.len() / decoder.input_len();
+    let mut y = vec![0f32; n * decoder.output_len()];
+    decoder.run(n, z, &mut y)?;
+    Ok(y)
+}
+
+/// Measures.
+pub(super) fn measure(decoder: &Network, sample: &Sample<'_>) -> Result<Measured> {
+    let Sample { tiles, latents, steps, range, .. } = *sample;
+    let k = steps.len();
     let decode = |factor: f64| -> Result<(Vec<i64>, Vec<f32>)> {
-        let integers: Vec<i64> = z.iter().map(|v| (f64::from(*v) / factor).round_ties_even() as i64).collect();
-        let kept: Vec<f32> = integers.iter().map(|&v| (v as f64 * factor) as f32).collect();
-        let mut y = vec![0f32; n * d];
-        decoder.run(n, &kept, &mut y)?;
-        Ok((integers, y))
+        let steps = || steps.iter().map(|s| s * factor).cycle();
+        let integers: Vec<i64> =
+            latents.iter().zip(steps()).map(|(v, step)| (f64::from(*v) / step).round_ties_even() as i64).collect();
+        let kept: Vec<f32> = integers.iter().zip(steps()).map(|(&v, step)| (v as f64 * step) as f32).collect();
+        Ok((integers, decode_all(decoder, &kept)?))
     };
-    let (_, y) = decode(1.0)?;
+    let latent_bytes =
+        |integers: &[i64]| (0..k).map(|j| entropy_bytes(integers.iter().skip(j).step_by(k).copied())).sum::<f64>();
+    let (integers, y) = decode(1.0)?;
+    let own_latent_bytes = latent_bytes(&integers);
     let errors = || tiles.iter().zip(&y).map(|(x, y)| f64::from(x - y));
     let mean_square = errors().map(|e| e * e).sum::<f64>() / tiles.len() as f64;
-    let mut bounds: Vec<f64> = BOUNDS.into_iter().chain([rel_bound]).collect();
+    let mut bounds: Vec<f64> = BOUNDS.into_iter().chain([sample.rel_bound]).collect();
     bounds.sort_by(|a, b| b.total_cmp(a));
     bounds.dedup();
     let mut at_bounds = Vec::new();
     for rel in bounds {
         let bound = rel * range;
+        // Steps that were trained for a bound are near the best for it; others may be far off.
+        let factors: Vec<f64> = match sample.trained_bound {
+            Some(trained) => [0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8].map(|part| rel / trained * part).to_vec(),
+            None => (-8..5).map(|i| f64::from(i).exp2()).collect(),
+        };
         let mut best: Option<AtBound> = None;
-        for part in [0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8] {
-            let factor = rel / rel_bound * part;
+        for factor in factors {
             let (integers, y) = decode(factor)?;
-            let latent_bytes = (0..k).map(|j| entropy_bytes(integers.iter().skip(j).step_by(k).copied())).sum::<f64>();
+            let latent_bytes = latent_bytes(&integers);
             let residual = tiles.iter().zip(&y).map(|(x, y)| (f64::from(x - y) / (2.0 * bound)).round() as i64);
             let residual_bytes = entropy_bytes(residual);
             let bits_per_value = (latent_bytes + residual_bytes) * 8.0 / tiles.len() as f64;
@@ -64,6 +85,7 @@ pub(super) fn measure(
     Ok(Measured {
         psnr: 20.0 * range.log10() - 10.0 * mean_square.max(1e-300).log10(),
         max_error: errors().fold(0.0, |m: f64, e| m.max(e.abs())) / range,
+        latent_bits_per_value: own_latent_bytes * 8.0 / tiles.len() as f64,
         at_bounds,
     })
 }

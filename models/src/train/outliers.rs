@@ -65,8 +65,13 @@ pub(super) fn remove(
     options: &Options,
     train: &dyn Fn(&Tiles, &Options) -> Result<Trained>,
 ) -> Result<Tiles> {
-    let brief =
-        Options { epochs: options.epochs.div_ceil(BRIEF), density: false, remove_outliers: 0, ..options.clone() };
+    let brief = Options {
+        epochs: options.epochs.div_ceil(BRIEF),
+        density: false,
+        remove_outliers: 0,
+        checkpoint: None,
+        ..options.clone()
+    };
     let mut left_out = BTreeSet::new();
     let mut removed = Vec::new();
     let mut tiles = all(&left_out)?;

@@ -1,6 +1,6 @@
 //! Arrays become tiles of network inputs, split three ways.
 
-use super::{Options, normalise};
+use super::{Dataset, Options, normalise};
 use crate::simulate::Random;
 use baler_codec::bundle::Normalisation;
 use baler_codec::{Error, Result};
@@ -38,11 +38,8 @@ pub(super) struct Tiles {
 impl Tiles {
     /// Tiles of `left_out`, numbered as in [`Tiles::training_indices`], are not trained on; columns are then normalised by
     /// the others alone.
-    pub fn new(data: &[f32], shape: &[usize], options: &Options, left_out: &BTreeSet<usize>) -> Result<Self> {
-        let n: usize = shape.iter().product();
-        if n != data.len() || n == 0 {
-            return Err(Error::invalid(format!("{} values for the shape {shape:?}, which has {n}", data.len())));
-        }
+    pub fn new(dataset: &Dataset, options: &Options, left_out: &BTreeSet<usize>) -> Result<Self> {
+        let (data, shape) = (&dataset.values[..], &dataset.shape[..]);
         let tile = choose_tile(shape, &options.tile)?;
         let (min, max) = data
             .iter()
@@ -75,7 +72,8 @@ impl Tiles {
             Some(normalisation) => normalisation.clone(),
             None if is_table => {
                 let rows: Vec<f32> = training.iter().flat_map(|&i| tiles[i].iter().copied()).collect();
-                let chosen = normalise::choose(&rows, d, &normalise::requests(&options.normalise, &[], d)?)?;
+                let chosen =
+                    normalise::choose(&rows, d, &normalise::requests(&options.normalise, &dataset.columns, d)?)?;
                 reasons = chosen.iter().map(|c| c.reason.clone()).collect();
                 Normalisation::Columns { columns: chosen.into_iter().map(|c| c.transform).collect() }
             }
@@ -182,7 +180,7 @@ mod tests {
         let mut data: Vec<f32> = (0..100).map(|v| v as f32).collect();
         data[7] = f32::NAN;
         let options = Options { tile: vec![2], validation: 0.2, test: 0.3, ..Options::new("t") };
-        let tiles = Tiles::new(&data, &[100], &options, &BTreeSet::new()).unwrap();
+        let tiles = Tiles::new(&Dataset::new(data, vec![100]), &options, &BTreeSet::new()).unwrap();
         let mut all = [tiles.training.clone(), tiles.validation.clone(), tiles.test.clone()].concat();
         assert_eq!((tiles.validation.len(), tiles.test.len(), all.len()), (18, 28, 98));
         all.sort_by(f32::total_cmp);
@@ -195,9 +193,10 @@ mod tests {
         // A row of gaps, a constant column, and one far wider than the others.
         let mut data: Vec<f32> = (0..400).flat_map(|i| [i as f32, 7.0, 1e6 * i as f32]).collect();
         data[3..6].fill(f32::NAN);
-        let tiles = Tiles::new(&data, &[400, 3], &Options::new("t"), &BTreeSet::new()).unwrap();
+        let data = Dataset::new(data, vec![400, 3]);
+        let tiles = Tiles::new(&data, &Options::new("t"), &BTreeSet::new()).unwrap();
         let left_out: BTreeSet<usize> = tiles.training_indices[..10].iter().copied().collect();
-        let fewer = Tiles::new(&data, &[400, 3], &Options::new("t"), &left_out).unwrap();
+        let fewer = Tiles::new(&data, &Options::new("t"), &left_out).unwrap();
         assert_eq!(fewer.training_indices, tiles.training_indices[10..]);
         assert!(fewer.normalisation != tiles.normalisation && fewer.test.len() == tiles.test.len());
         assert!(matches!(&tiles.normalisation, Normalisation::Columns { columns } if columns[1].kind() == "constant"));
@@ -206,10 +205,9 @@ mod tests {
         assert!(tiles.training.iter().all(|v| v.abs() < 2.0));
         assert!(tiles.training.chunks(3).all(|row| row[1] == 0.0 && (row[0] - row[2]).abs() < 1e-3));
         let asked = Options { normalise: vec!["2=minmax".into()], ..Options::new("t") };
-        let tiles = Tiles::new(&data, &[400, 3], &asked, &BTreeSet::new()).unwrap();
+        let tiles = Tiles::new(&data, &asked, &BTreeSet::new()).unwrap();
         assert!(tiles.training.chunks(3).all(|row| (0.0..=1.0).contains(&row[2])));
-        assert!(
-            Tiles::new(&data[..1024], &[16, 64], &Options { tile: vec![2, 2], ..asked }, &BTreeSet::new()).is_err()
-        );
+        let field = Dataset::new(data.values[..1024].to_vec(), vec![16, 64]);
+        assert!(Tiles::new(&field, &Options { tile: vec![2, 2], ..asked }, &BTreeSet::new()).is_err());
     }
 }

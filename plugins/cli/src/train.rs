@@ -15,7 +15,6 @@ mod measured;
 mod predictor;
 #[cfg(feature = "train")]
 mod rows;
-#[cfg(feature = "train")]
 mod settings;
 #[cfg(feature = "train")]
 mod split;
@@ -127,6 +126,8 @@ pub struct TrainArgs {
     /// Seed of everything random
     #[arg(long)]
     seed: Option<u64>,
+    #[command(flatten)]
+    settings: settings::Settings,
     /// Replace the output if it is there
     #[arg(long, short)]
     force: bool,
@@ -147,7 +148,6 @@ mod training {
     use super::display::{Display, epoch_json};
     use super::log::Log;
     use super::measured::Measured;
-    use super::settings;
     use super::split::{Split, Wish};
     use super::*;
     use crate::dataset::{Dataset, Request};
@@ -160,7 +160,7 @@ mod training {
     use baler_models::fingerprint;
     use baler_models::quantiles::Quantiles;
     use baler_models::train::recipes::{self, Data, Recipe};
-    use baler_models::train::{Options, Report, run};
+    use baler_models::train::{self, Options, Report, run};
     use serde_json::json;
     use std::io::Write;
     use std::path::Path;
@@ -194,12 +194,14 @@ mod training {
             let values = dataset.to_f32(&dataset.select(&|i| split.trains_on(i)));
             let options = self.options(recipe, &dataset, &shape)?;
             let mut display = Display::new(self.progress, quiet)?;
+            let training = train::Dataset { values, shape, columns: dataset.columns.clone() };
             let mut meter = Meter::start();
-            let trained = run(&values, &shape, &options, &mut |epoch| {
+            let trained = run(&training, &options, &mut |epoch| {
                 meter.poll();
                 display.epoch(epoch)
             })?;
             let energy = meter.stop();
+            let values = training.values;
             let is_interrupted = display.is_interrupted();
             let best = display.best();
             drop(display);
@@ -352,7 +354,9 @@ mod training {
                         None if dataset.is_table => vec![dataset.row_len()],
                         None => Vec::new(),
                     };
-                    Options::suited_to(stem, shape, &tile)
+                    let mut options = Options::suited_to(stem, shape, &tile);
+                    self.settings.suit(&mut options, shape, &tile);
+                    options
                 }
             };
             if self.offline {
@@ -364,7 +368,7 @@ mod training {
                 (options.validation, options.test) = (usual.validation, usual.test);
             }
             if let Some(path) = &self.config {
-                configure(&mut options, path).in_file(path)?;
+                configure(&mut options, path, shape).in_file(path)?;
             }
             if let Some(tile) = &self.tile {
                 options.tile = crate::models::extents(tile)?;
@@ -397,19 +401,31 @@ mod training {
             options.batch = self.batch.unwrap_or(options.batch);
             options.learning_rate = self.learning_rate.unwrap_or(options.learning_rate);
             options.seed = self.seed.unwrap_or(options.seed);
+            self.settings.apply(&mut options)?;
             options.validate()?;
             Ok(options)
         }
     }
 
     /// Sets what `[train.options]` of a project says.
-    fn configure(options: &mut Options, path: &Path) -> Result<()> {
+    fn configure(options: &mut Options, path: &Path, shape: &[usize]) -> Result<()> {
         let config: toml::Table = std::fs::read_to_string(path)?
             .parse()
             .map_err(|e: toml::de::Error| Failure::usage(e.to_string().trim_end()))?;
         let given = config.get("train").and_then(|train| train.get("options")).and_then(|o| o.as_table());
+        let named = |key| given.and_then(|g: &toml::Table| g.get(key)).and_then(toml::Value::as_str);
+        if named("architecture").is_some() || named("loss").is_some() {
+            let (architecture, loss) = (options.architecture.clone(), options.loss.clone());
+            let (architecture, loss) = (named("architecture").unwrap_or(&architecture), named("loss").unwrap_or(&loss));
+            let tile = options.tile.clone();
+            options.suit(architecture, loss, shape, &tile);
+        }
         for (key, value) in given.into_iter().flatten() {
-            settings::set(options, key, value)?;
+            options.set(key, &value.to_string())?;
+        }
+        // A project's files lie in the project.
+        if let (Some(checkpoint), Some(folder)) = (&options.checkpoint, path.parent()) {
+            options.checkpoint = Some(folder.join("output").join(checkpoint));
         }
         Ok(())
     }

@@ -63,6 +63,7 @@ const OPERATORS: &[(&str, Run)] = &[
     ("Sigmoid", |c| unary(c, Unary::Sigmoid)),
     ("Slice", slice),
     ("Softplus", |c| unary(c, Unary::Softplus)),
+    ("Sqrt", |c| unary(c, Unary::Sqrt)),
     ("Squeeze", squeeze),
     ("Sub", |c| arithmetic(c, Arithmetic::Sub)),
     ("Tanh", |c| unary(c, Unary::Tanh)),

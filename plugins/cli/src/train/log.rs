@@ -42,8 +42,9 @@ impl Log<'_> {
             "rows_with_gaps": dataset.rows_with_gaps,
             "sampled_from": dataset.sampled_from,
             "mode": if **split == Split::All { "offline" } else { "online" },
-            "options": options_json(options),
+            "options": options,
             "epochs": report.epochs.iter().map(epoch_json).collect::<Vec<_>>(),
+            "loss_unit": report.loss_unit,
             "is_interrupted": is_interrupted,
             "tiles": report.tiles,
             "elapsed_s": report.elapsed.as_secs_f64(),
@@ -51,6 +52,9 @@ impl Log<'_> {
             "energy_source": energy.source,
             "decoder_bytes": bundle.decoder_bytes(),
             "decoder_weights": report.decoder_weights,
+            "activations": report.activations,
+            "latents": report.latents,
+            "latent_bits_per_value": number(report.latent_bits_per_value),
             "psnr": number(report.psnr),
             "max_error": number(report.max_error),
             "measured": measured.json(),
@@ -66,19 +70,3 @@ impl Log<'_> {
     }
 }
 
-fn options_json(options: &Options) -> Value {
-    json!({
-        "tile": options.tile,
-        "latents": options.latents,
-        "encoder_hidden": options.encoder_hidden,
-        "decoder_hidden": options.decoder_hidden,
-        "rel_bound": options.rel_bound,
-        "model_cost": options.model_cost,
-        "epochs": options.epochs,
-        "batch": options.batch,
-        "learning_rate": options.learning_rate,
-        "validation": options.validation,
-        "test": options.test,
-        "seed": options.seed,
-    })
-}

@@ -199,3 +199,28 @@ fn a_project_is_trained_diagnosed_and_drifts() {
     assert!(info.contains("every tenth row, held out") && info.contains("with the decoder"), "{info}");
     assert!(p.run(2, "diagnose w/p/output/p.bundle shifted.npz --columns-named a").contains("does not fit"));
 }
+
+/// Every option that training has is in the template, at a value it takes.
+#[cfg(feature = "train")]
+#[test]
+fn the_template_lists_every_option_of_training() {
+    let p = Place::new();
+    p.run(0, "new w p");
+    let text = String::from_utf8(p.read("w/p/config.toml")).unwrap();
+    let is_option = |line: &&str| {
+        line.starts_with('#')
+            && line[1..].split(" = ").next().is_some_and(|k| k.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+    };
+    let at = text.find("[train.options]").unwrap();
+    let lines: String = text[at..]
+        .lines()
+        .take_while(|l| !l.starts_with("[compress]"))
+        .filter(is_option)
+        .map(|l| format!("{}\n", &l[1..]))
+        .collect();
+    let options: baler_models::train::Options = toml::from_str(&lines).unwrap_or_else(|e| panic!("{e}\n{lines}"));
+    let all = toml::Table::try_from(&options).unwrap();
+    for key in all.keys().filter(|k| *k != "name" && *k != "card") {
+        assert!(lines.contains(&format!("{key} = ")), "{key} is not in the template");
+    }
+}
