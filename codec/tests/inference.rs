@@ -41,6 +41,19 @@ fn networks() -> Vec<(&'static str, Vec<u8>)> {
     let z = graph.value();
     graph.node("Concat", &[&z], &[Attr::Int("axis", 1)]).node("Flatten", &[], &[]);
     out.push(("arithmetic", graph.finish()));
+
+    let mut graph = Graph::new(&[3, 6, 5]);
+    let x = graph.value();
+    let positive = |graph: &mut Graph, dims: &[usize]| {
+        let n: usize = dims.iter().product();
+        graph.floats(dims, &random(5, n).iter().map(|v| v.abs() + 0.1).collect::<Vec<_>>())
+    };
+    let (gamma, beta) = (positive(&mut graph, &[3, 3, 1, 1]), positive(&mut graph, &[3]));
+    let two = graph.floats(&[], &[2.0]);
+    graph.node("Pow", &[&two], &[]).node("Conv", &[&gamma, &beta], &[]).node("Sqrt", &[], &[]);
+    let root = graph.value();
+    graph.node_from("Div", &[&x, &root], &[]).node("Mul", &[&root], &[]);
+    out.push(("divisive normalisation", graph.finish()));
     out
 }
 
@@ -118,6 +131,7 @@ fn bits_do_not_change_between_versions() {
         ("conv decoder", 0x16ff_2d1e_1240_5989),
         ("convolutions", 0x7417_f90e_8361_5073),
         ("arithmetic", 0xcc13_243b_2a7e_faf1),
+        ("divisive normalisation", 0),
     ];
     let mut found = Vec::new();
     for (name, file) in networks() {

@@ -169,6 +169,21 @@ def batch_norm():
     return g
 
 
+@case
+def divisive_normalisation():
+    g = Graph(5, 6, 7)
+    x = "x"
+    g.add("Pow", np.float32(2))
+    g.add("Conv", np.abs(weights(5, 5, 1, 1)), 0.1 + np.abs(weights(5)))
+    g.add("Sqrt")
+    y = g.add("Div", x, swapped=True)
+    g.add("Mul", y)
+    g.add("Conv", np.abs(weights(5, 5, 1, 1)), 0.1 + np.abs(weights(5)))
+    g.add("Pow", np.float32(0.5))
+    g.add("Mul", y)
+    return g
+
+
 def conv(name, op, shape, w, **attributes):
     bias = attributes.pop("bias", True)
 

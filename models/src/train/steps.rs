@@ -35,7 +35,8 @@ pub(super) fn choose(decoder: &Network, tiles: &[f32], z: &[f32]) -> Result<Vec<
         moved.iter_mut().skip(j).step_by(k).for_each(|v| *v += move_by);
         let sensitivity = rms(&plain, &decode_all(decoder, &moved)?) / f64::from(move_by);
         let widest = f64::from(spread.max(1e-6)) * 16.0;
-        inverse_sensitivity.push(if sensitivity > 0.0 { (1.0 / sensitivity, widest) } else { (widest, widest) });
+        // One that the decoder does not heed comes out infinite, and is kept as coarsely as may be.
+        inverse_sensitivity.push((1.0 / sensitivity, widest));
     }
     let steps = |c: f64| -> Vec<f64> {
         // Steps are written with three digits: further ones would change the bundle's hash for nothing.
@@ -64,8 +65,7 @@ pub(super) fn choose(decoder: &Network, tiles: &[f32], z: &[f32]) -> Result<Vec<
 }
 
 fn three_digits(value: f64) -> f64 {
-    let unit = 10f64.powi(value.log10().floor() as i32 - 2);
-    ((value / unit).round() * unit).max(1e-30)
+    format!("{:.2e}", value.max(1e-30)).parse().unwrap_or(value)
 }
 
 /// Root mean square difference.

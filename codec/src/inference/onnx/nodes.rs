@@ -58,6 +58,7 @@ const OPERATORS: &[(&str, Run)] = &[
     ("MatMul", mat_mul),
     ("Mul", |c| arithmetic(c, Arithmetic::Mul)),
     ("PRelu", p_relu),
+    ("Pow", pow),
     ("Relu", |c| unary(c, Unary::Relu)),
     ("Reshape", reshape),
     ("Sigmoid", |c| unary(c, Unary::Sigmoid)),
@@ -250,6 +251,16 @@ fn arithmetic(call: &mut Call<'_, '_, '_>, op: Arithmetic) -> Result<Value> {
     };
     let inputs: Vec<&Dynamic> = inputs.iter().collect();
     call.builder.step(op, &inputs, x.dims).map(Value::Dynamic)
+}
+
+/// Squares and square roots, as divisive normalisation has them: exact, which other powers are not.
+fn pow(call: &mut Call<'_, '_, '_>) -> Result<Value> {
+    let (x, exponent) = (call.dynamic(0)?, call.constant(1)?);
+    match exponent.cast(element::FLOAT)?.as_floats()? {
+        [2.0] => call.builder.step(Op::Binary(Arithmetic::Mul), &[&x, &x], x.dims.clone()).map(Value::Dynamic),
+        [0.5] => unary(call, Unary::Sqrt),
+        other => Err(Error::unsupported(format!("exponent {other:?}: expected 2 or 0.5"))),
+    }
 }
 
 fn batch_normalization(call: &mut Call<'_, '_, '_>) -> Result<Value> {
