@@ -234,7 +234,8 @@ mod training {
                 || !self.hidden.is_empty()
                 || self.epochs.is_some()
                 || self.batch.is_some()
-                || self.learning_rate.is_some();
+                || self.learning_rate.is_some()
+                || self.settings.names_networks();
             let by_default = match dataset.is_table && dataset.row_len() >= 3 && !is_autoencoder {
                 true => FamilyName::Predictor,
                 false => FamilyName::Autoencoder,

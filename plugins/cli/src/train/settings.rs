@@ -62,6 +62,11 @@ mod applied {
     use baler_models::train::{Device, Options};
 
     impl Settings {
+        /// Whether they only make sense for networks.
+        pub fn names_networks(&self) -> bool {
+            self.architecture.is_some() || self.loss.is_some() || self.ratio.is_some()
+        }
+
         /// What suits the architecture and the loss, where they are named.
         pub fn suit(&self, options: &mut Options, shape: &[usize], tile: &[usize]) {
             if self.architecture.is_some() || self.loss.is_some() {
