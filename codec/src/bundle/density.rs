@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn wrong_numbers_are_refused() {
         assert_eq!(density().validate(2), Ok(()));
-        let cases: [(&str, fn(&mut Density)); 8] = [
+        type Break = fn(&mut Density);
+        let cases: [(&str, Break); 8] = [
             ("threshold", |d| d.threshold = 0.0),
             ("quantile", |d| d.quantile = 1.5),
             ("error.mean", |d| d.error.mean = f64::NAN),

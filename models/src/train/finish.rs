@@ -87,8 +87,7 @@ pub(super) fn finish(
     };
     if options.density || options.remove_outliers > 0 {
         let encoder = encoder_from_onnx(&encoder)?;
-        let (density, _) =
-            outliers::fit(&*encoder, &decoder_network, &tiles.training, d, options.outlier_quantile)?;
+        let (density, _) = outliers::fit(&*encoder, &decoder_network, &tiles.training, d, options.outlier_quantile)?;
         manifest.density = Some(density);
     }
     manifest.format = manifest.least_format();
