@@ -163,6 +163,7 @@ impl Sample {
 }
 
 /// Rows of the inverse of L, with `L L^T` the given symmetric matrix: `L^-1 u` has covariance 1 if u has the matrix's.
+#[expect(clippy::needless_range_loop, reason = "two matrices have these indices")]
 fn inverse_cholesky(k: usize, matrix: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<f64>> {
     let mut l = vec![vec![0.0; k]; k];
     for i in 0..k {
@@ -174,8 +175,8 @@ fn inverse_cholesky(k: usize, matrix: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<f
         }
     }
     let mut inverse = vec![vec![0.0; k]; k];
-    for column in 0..k {
-        for i in column..k {
+    for i in 0..k {
+        for column in 0..=i {
             let sum: f64 = (column..i).map(|m| l[i][m] * inverse[m][column]).sum();
             inverse[i][column] = (f64::from(u8::from(i == column)) - sum) / l[i][i];
         }

@@ -84,7 +84,7 @@ enum Command {
     #[cfg(feature = "hdf5")]
     H5(h5::H5Args),
     Simulate(simulate::SimulateArgs),
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     Bench(bench::BenchArgs),
     Diagnose(diagnose::DiagnoseArgs),
     New(new::NewArgs),

@@ -69,4 +69,3 @@ impl Log<'_> {
         output.commit()
     }
 }
-

@@ -5,9 +5,9 @@ mod errors;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod models;
-mod project;
 #[cfg(feature = "train")]
 mod outliers;
+mod project;
 mod report;
 mod round_trip;
 mod support;

@@ -209,7 +209,10 @@ fn the_template_lists_every_option_of_training() {
     let text = String::from_utf8(p.read("w/p/config.toml")).unwrap();
     let is_option = |line: &&str| {
         line.starts_with('#')
-            && line[1..].split(" = ").next().is_some_and(|k| k.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+            && line[1..]
+                .split(" = ")
+                .next()
+                .is_some_and(|k| k.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
     };
     let at = text.find("[train.options]").unwrap();
     let lines: String = text[at..]
