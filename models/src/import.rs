@@ -1,5 +1,9 @@
 //! ONNX pairs made elsewhere (PyTorch, Keras, scikit-learn) become bundles.
 
+mod calibrate;
+
+pub use calibrate::{Calibration, calibrate};
+
 use baler_codec::bundle::{Bundle, Family, Input, Latents, Manifest, Normalisation};
 use baler_codec::inference::Network;
 use baler_codec::{Error, ErrorKind, Result};
@@ -15,7 +19,7 @@ pub struct Options {
     /// SPDX licence expression of the weights.
     pub license: String,
     /// Trailing axes of the array that one latent vector stands for. `None`: the decoder's output shape, without
-    /// leading axes of extent 1.
+    /// axes of extent 1 at its ends.
     pub tile: Option<Vec<usize>>,
     /// How values become network inputs.
     pub normalisation: Normalisation,
@@ -73,9 +77,7 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
     let tile = match &options.tile {
         Some(tile) => tile.clone(),
         None => {
-            let shape = network.output_shape();
-            let first = shape.iter().position(|&n| n != 1).unwrap_or(shape.len().saturating_sub(1));
-            let tile = shape[first..].to_vec();
+            let tile = tile_of(&network);
             notes.push(format!(
                 "The tile is {tile:?}, as the decoder's output; say another shape of {} values if the model was \
                  trained on one that was flattened.",
@@ -123,4 +125,13 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
     let bundle =
         Bundle::new(&manifest.to_toml()?, encoder.map(<[u8]>::to_vec), decoder.to_vec(), options.card.clone())?;
     Ok(Imported { bundle, notes })
+}
+
+/// The tile that a decoder suggests: the shape of its output, without the axes of extent 1 around it, which are channels.
+fn tile_of(decoder: &Network) -> Vec<usize> {
+    let shape = decoder.output_shape();
+    let is_channel = |n: &&usize| **n == 1;
+    let before = shape.iter().take_while(is_channel).count().min(shape.len().saturating_sub(1));
+    let after = shape[before..].iter().rev().take_while(is_channel).count().min(shape.len() - before - 1);
+    shape[before..shape.len() - after].to_vec()
 }

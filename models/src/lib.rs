@@ -24,6 +24,8 @@ pub mod relations;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod simulate;
+mod steps;
+mod tiling;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod zoo;

@@ -3,14 +3,14 @@
 use super::activations::{Probe, latent_use};
 use super::architectures::{Model, Pass};
 use super::losses::Loss;
-use super::measure::{Sample, decode_all, measure};
+use super::measure::{Sample, measure};
 use super::outliers;
 use super::parameters::rows;
 use super::rounding::Rounding;
-use super::steps::{self, rms};
 use super::tiles::Tiles;
 use super::{Epoch, Options, Report, Trained};
 use crate::onnx;
+use crate::steps::{self, decode_all, rms};
 use baler_codec::Result;
 use baler_codec::bundle::{Bundle, Contents, Family, Input, Latents, Manifest};
 use baler_codec::inference::{Network, encoder_from_onnx};

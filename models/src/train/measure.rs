@@ -1,6 +1,7 @@
 //! What a pair of networks, as written, does to tiles: measured with the codec's own engine.
 
 use super::AtBound;
+use crate::steps::decode_all;
 use baler_codec::Result;
 use baler_codec::inference::Network;
 use std::collections::HashMap;
@@ -30,14 +31,6 @@ pub(super) struct Sample<'a> {
     pub trained_bound: Option<f64>,
     /// A bound to show beside the usual ones.
     pub rel_bound: f64,
-}
-
-/// Latents [n, latents] to tiles.
-pub(super) fn decode_all(decoder: &Network, z: &[f32]) -> Result<Vec<f32>> {
-    let n = z.len() / decoder.input_len();
-    let mut y = vec![0f32; n * decoder.output_len()];
-    decoder.run(n, z, &mut y)?;
-    Ok(y)
 }
 
 /// Measures.

@@ -12,7 +12,7 @@
 //! | `losses` | what is made small: one file each, one line in [`LOSSES`] |
 //! | `families` | the loop, one file for each model family |
 //! | `optimiser`, `schedule`, `checkpoint` | its parts |
-//! | `finish`, `steps`, `measure`, `activations` | from the trained model to the bundle, and what it is worth |
+//! | `finish`, `measure`, `activations` | from the trained model to the bundle, and what it is worth |
 //!
 //! What a trained bundle is worth is measured with the decoder as it was written, by the codec's own engine ([`Report`]).
 //!
@@ -37,7 +37,6 @@ mod principal;
 pub mod recipes;
 mod rounding;
 mod schedule;
-mod steps;
 mod suited;
 mod tiles;
 

@@ -1,5 +1,6 @@
 //! Models: where they are found, and `baler models`.
 
+use crate::dataset::{Dataset, Request};
 use crate::failure::{Code, Failure, Result};
 use crate::outcome::{self, Outcome, bytes, number};
 use baler_codec::bundle::{Bundle, BundleId, Contents, MemorySource};
@@ -181,6 +182,12 @@ struct ImportArgs {
     /// Network input = (x - OFFSET) / SCALE; without it, by the range of each chunk
     #[arg(long, value_name = "OFFSET,SCALE")]
     fixed: Option<String>,
+    /// Data of the kind the model was trained on: chooses the normalisation (unless --fixed does) and the latents' steps
+    #[arg(long, value_name = "FILE", requires = "encoder", conflicts_with = "step")]
+    calibrate: Option<PathBuf>,
+    /// Which array of that file
+    #[arg(long, value_name = "NAME", requires = "calibrate")]
+    array: Option<String>,
     /// Where to write the bundle
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -317,15 +324,46 @@ fn import(args: &ImportArgs) -> Result<Outcome> {
         let (offset, scale) = pair.ok_or_else(|| Failure::usage(format!("--fixed {fixed}: expected OFFSET,SCALE")))?;
         options.normalisation = Normalisation::Fixed { offset, scale };
     }
+    let calibration = match (&args.calibrate, &encoder) {
+        (Some(path), Some(encoder)) => {
+            let paths = [path.clone()];
+            let dataset =
+                Dataset::read(&Request { paths: &paths, array: args.array.as_deref(), ..Request::default() })?;
+            let fixed = args.fixed.is_some().then(|| options.normalisation.clone());
+            let (values, shape) =
+                (dataset.to_f32(&dataset.bytes), dataset.array.shape.iter().map(|&n| n as usize).collect::<Vec<_>>());
+            Some(baler_models::import::calibrate(encoder, &decoder, &mut options, fixed, &values, &shape)?)
+        }
+        _ => None,
+    };
     let imported = baler_models::import(encoder.as_deref(), &decoder, &options)?;
     let (output, mut file) = crate::output::Output::create(&args.output, args.force)?;
     std::io::Write::write_all(&mut file, &imported.bundle.to_bytes(Contents::Full))?;
     output.commit()?;
     let mut text = format!("{} ({}) written to {}", args.name, imported.bundle.id(), args.output.display());
+    if let Some(found) = &calibration {
+        for (name, error) in &found.tried {
+            text += &format!("\n  values {name}: error {error:.2e} of the range, root mean square");
+        }
+        text += &format!(
+            "\n  taken: {}; with latents rounded {:.2e}, largest {:.2e}, on {} tiles",
+            found.tried[0].0, found.quantised_rms_error, found.max_error, found.tiles
+        );
+    }
     for note in &imported.notes {
         text += &format!("\nnote: {note}");
     }
     let mut json = summary(&imported.bundle);
+    json["calibration"] = calibration.map_or(serde_json::Value::Null, |found| {
+        json!({
+            "normalisation": found.tried[0].0,
+            "rms_error": found.rms_error,
+            "max_error": found.max_error,
+            "quantised_rms_error": found.quantised_rms_error,
+            "tiles": found.tiles,
+            "tried": found.tried.iter().map(|(name, error)| json!({ "name": name, "rms_error": number(*error) })).collect::<Vec<_>>(),
+        })
+    });
     json["path"] = args.output.display().to_string().into();
     json["notes"] = imported.notes.into();
     Ok(Outcome::new(text, json))

@@ -5,17 +5,16 @@
 //! reverse water-filling: `step_j = c / s_j`. The largest c is taken that leaves the error of the whole, root mean square,
 //! within [`MOST_GROWTH`] of what it is with latents as they come.
 
-use super::measure::decode_all;
 use baler_codec::Result;
 use baler_codec::inference::Network;
 
 /// How much the model's root mean square error may grow by quantising its latents.
-pub(super) const MOST_GROWTH: f64 = 1.05;
+const MOST_GROWTH: f64 = 1.05;
 /// More tiles than this tell nothing more.
 const MOST_TILES: usize = 2048;
 
 /// A step for each of the latents `z` [n, latents] that `encoder` gave for `tiles` [n, values].
-pub(super) fn choose(decoder: &Network, tiles: &[f32], z: &[f32]) -> Result<Vec<f64>> {
+pub(crate) fn choose(decoder: &Network, tiles: &[f32], z: &[f32]) -> Result<Vec<f64>> {
     let (d, k) = (decoder.output_len(), decoder.input_len());
     let every = (tiles.len() / d).div_ceil(MOST_TILES).max(1);
     let pick = |values: &[f32], row: usize| -> Vec<f32> {
@@ -64,12 +63,20 @@ pub(super) fn choose(decoder: &Network, tiles: &[f32], z: &[f32]) -> Result<Vec<
     Ok(steps(fine.exp2()))
 }
 
+/// Latents [n, latents] to tiles.
+pub(crate) fn decode_all(decoder: &Network, z: &[f32]) -> Result<Vec<f32>> {
+    let n = z.len() / decoder.input_len();
+    let mut y = vec![0f32; n * decoder.output_len()];
+    decoder.run(n, z, &mut y)?;
+    Ok(y)
+}
+
 fn three_digits(value: f64) -> f64 {
     format!("{:.2e}", value.max(1e-30)).parse().unwrap_or(value)
 }
 
 /// Root mean square difference.
-pub(super) fn rms(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn rms(a: &[f32], b: &[f32]) -> f64 {
     let squares: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
     (squares / a.len().max(1) as f64).sqrt()
 }
