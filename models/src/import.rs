@@ -98,7 +98,7 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
         1 => vec![options.step[0]; count],
         _ => options.step.clone(),
     };
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         format: 1,
         name: options.name.clone(),
         family: Family::Autoencoder,
@@ -111,6 +111,7 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
         training: Default::default(),
         metrics: Default::default(),
     };
+    manifest.format = manifest.least_format();
     match encoder {
         None => notes.push("Without an encoder this bundle can only read: writing needs the full pair.".into()),
         Some(bytes) => match Network::from_onnx(bytes) {

@@ -34,11 +34,13 @@ fn case(architecture: &str) -> (Dataset, Options) {
     let data = match architecture {
         "conv3d" => {
             options.tile = vec![4, 5, 7];
-            fields(12)
+            options.batch = 4;
+            fields(40)
         }
         name if name.contains("conv") => {
             options.tile = vec![9, 10];
-            fields(12)
+            options.batch = 8;
+            fields(40)
         }
         _ => {
             options.tile = vec![8];
