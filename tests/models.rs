@@ -62,6 +62,29 @@ fn special_values_survive_a_model() {
     }
 }
 
+#[test]
+fn a_model_predicts_integers() {
+    let bundle = Arc::new(walsh::bundle("walsh"));
+    let registry = registry(vec![bundle.clone()]);
+    let numbers: Vec<i32> = walsh::tiles(400).iter().map(|v| (v * 40.0) as i32).collect();
+    let narrow: Vec<u8> = numbers.iter().flat_map(|v| ((v + 32768).clamp(0, 65535) as u16).to_le_bytes()).collect();
+    let wide: Vec<u8> = numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
+    for (dtype, values) in [(Dtype::U16, &narrow), (Dtype::I32, &wide)] {
+        for bound in [Bound::Abs(3.7), Bound::Abs(0.5), Bound::Lossless, Bound::Psnr(50.0), Bound::Latent] {
+            let mut params = Params::new(dtype, &[400, walsh::TILE, walsh::TILE], bound);
+            params.model = ModelChoice::Bundle(bundle.id());
+            let with = encode(&params, values, &registry).unwrap();
+            assert_eq!(describe(&with).unwrap().parts[0].candidate, "autoencoder", "{dtype} {bound}");
+            let back = decode(&with, &registry, &Limits::default()).unwrap();
+            assert!(check(&params, values, &back.values).unwrap().is_kept(), "{dtype} {bound}");
+        }
+    }
+    let mut params = Params::new(Dtype::I64, &[4, walsh::TILE, walsh::TILE], Bound::Lossless);
+    params.model = ModelChoice::Bundle(bundle.id());
+    let error = encode(&params, &[0; 4 * 64 * 8], &registry).unwrap_err();
+    assert!(error.message().contains("32 bits"), "{error}");
+}
+
 /// Says it is another bundle.
 struct Liar(Arc<Bundle>);
 

@@ -55,14 +55,18 @@ impl<'a> Elements<'a> {
         }
     }
 
+    /// All elements as numbers: exact but for integers beyond 2^53, which round.
+    pub fn to_numbers(self) -> Vec<f64> {
+        match self.dtype {
+            d if d.is_float() => self.to_f64(),
+            Dtype::U64 => (0..self.len()).map(|i| self.value(i)).collect(),
+            _ => self.to_i64().into_iter().map(|v| v as f64).collect(),
+        }
+    }
+
     /// Element `i` as a number: exact but for integers beyond 2^53, which round.
     pub fn value(&self, i: usize) -> f64 {
-        let bits = self.bits(i);
-        match self.dtype {
-            d if d.is_float() => bits_to_f64(d, bits),
-            Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => bits as f64,
-            d => sign_extend(d, bits) as f64,
-        }
+        bits_to_number(self.dtype, self.bits(i))
     }
 
     /// `|a - b|` of element `i` of two integer arrays, exactly; nothing for floating point.
@@ -123,6 +127,24 @@ pub(crate) fn f64_to_bits(dtype: Dtype, v: f64) -> u64 {
         Dtype::F32 => u64::from((v as f32).to_bits()),
         _ => v.to_bits(),
     }
+}
+
+/// The value of the bits of any dtype: exact but for integers beyond 2^53, which round.
+pub(crate) fn bits_to_number(dtype: Dtype, bits: u64) -> f64 {
+    match dtype {
+        d if d.is_float() => bits_to_f64(d, bits),
+        Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => bits as f64,
+        d => sign_extend(d, bits) as f64,
+    }
+}
+
+/// The bits of the element next to a number; integers round half to even and keep to the ends of their type.
+pub(crate) fn number_to_bits(dtype: Dtype, v: f64) -> u64 {
+    if dtype.is_float() {
+        return f64_to_bits(dtype, v);
+    }
+    let (min, max) = integer_range(dtype);
+    i64_to_bits(dtype, (v.round_ties_even() as i64).clamp(min, max))
 }
 
 /// The value of the bits of a floating-point dtype, exactly.

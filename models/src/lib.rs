@@ -7,7 +7,7 @@
 //! | [`fingerprint`] | hashes of training rows, so that no benchmark measures a model on them |
 //! | [`onnx`] | writes the ONNX files of the bundles made here |
 //! | [`quantiles`] | of training data, in the manifest: how other data are seen to drift from them |
-//! | [`simulate`] | a small flow solver and random fields: training data that anybody can make again |
+//! | [`simulate`] | flows, random fields, camera frames, tables: training data that anybody can make again |
 //! | [`energy`] | joules of a piece of work, from the processor's counters or an estimate that says so |
 //! | `train` | trains bundles (cargo feature `train`) |
 //! | `report` | figures, tables and the HTML page of a compression (cargo feature `report`) |

@@ -1,6 +1,7 @@
 //! Where bundles are found: built into the library, in folders, in the user's own folder.
 
 use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents};
+use baler_codec::inference::SimdPath;
 use baler_codec::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -25,7 +26,16 @@ macro_rules! packed {
 }
 
 /// The built-in bundles, one line each: name of the folder under `models/bundles`, packed file.
-pub const BUNDLES: &[(&str, &[u8])] = &[packed!("autoencoder-cfd-animation"), packed!("autoencoder-field2d")];
+pub const BUNDLES: &[(&str, &[u8])] = &[
+    packed!("autoencoder-ccsm-temperature"),
+    packed!("autoencoder-cfd-animation"),
+    packed!("autoencoder-detector"),
+    packed!("autoencoder-field2d"),
+    packed!("autoencoder-moessbauer"),
+    packed!("predictor-alice-hypertriton"),
+    packed!("predictor-cms-dimuon"),
+    packed!("predictor-cms-nanoaod-jets"),
+];
 
 /// The bundles built into the library. Each is parsed when first asked for, once per process.
 pub fn builtin() -> Arc<dyn BundleSource> {
@@ -161,6 +171,20 @@ pub fn read_bundle(path: &Path) -> Result<Bundle> {
     }
     let bytes = std::fs::read(path).map_err(in_file)?;
     Bundle::parse(&bytes).map_err(|e| e.context(path.display()))
+}
+
+/// What `expected.json` of a built-in bundle holds: a hash (FNV-1a, 64 bits, hexadecimal) over the bits of the decoder's
+/// outputs for some latents, which must be the same on every machine and every path of instructions.
+pub fn decoder_output_hash(bundle: &Bundle, path: SimdPath) -> Result<String> {
+    const ROWS: usize = 7;
+    let decoder = bundle.decoder()?;
+    // Small integers times the step: what the codec feeds a decoder.
+    let latents: Vec<f32> = (0..ROWS * decoder.input_len()).map(|i| ((i * 37 + i / 5) % 23) as f32 - 11.0).collect();
+    let mut output = vec![0.0; ROWS * decoder.output_len()];
+    decoder.run_with(path, ROWS, &latents, &mut output)?;
+    let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    let hash = output.iter().flat_map(|v| v.to_bits().to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, step);
+    Ok(format!("{hash:016x}"))
 }
 
 /// Where a program looks for bundles, in this order: the library itself, each folder of `BALER_MODEL_PATH`, the

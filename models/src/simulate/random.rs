@@ -58,6 +58,24 @@ impl Random {
         radius * (std::f32::consts::TAU * self.uniform()).cos()
     }
 
+    /// Poisson with this mean: exact below 30, a rounded normal above. A mean that is not above 0 gives 0.
+    pub fn poisson(&mut self, mean: f32) -> u32 {
+        if mean >= 30.0 {
+            return (mean + mean.sqrt() * self.normal()).round().max(0.0) as u32;
+        }
+        // Inversion: counts up until the cumulative probability passes a uniform number.
+        let uniform = self.uniform();
+        let (mut count, mut probability) = (0u32, (-mean.max(0.0)).exp());
+        let mut cumulative = probability;
+        // The probabilities' rounded sum may stay below the uniform number; beyond 200 there is nothing to add.
+        while uniform >= cumulative && count < 200 {
+            count += 1;
+            probability *= mean / count as f32;
+            cumulative += probability;
+        }
+        count
+    }
+
     /// The indices 0..n in random order.
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
@@ -126,11 +144,42 @@ pub fn power_law(ny: usize, nx: usize, slope: f32, anisotropy: f32, cut_off: f32
             }
         }
     }
+    standardise(&mut field);
+    field
+}
+
+/// A random field of shape [nz, ny, nx] whose power, summed over all directions, falls with the wave number k as
+/// `k^-slope`, scaled to standard deviation 1: 300 plane waves in random directions, from half a wave in the longest axis
+/// up to the grid's finest.
+pub fn power_law_3d([nz, ny, nx]: [usize; 3], slope: f32, random: &mut Random) -> Vec<f32> {
+    const WAVES: usize = 300;
+    let longest = nz.max(ny).max(nx) as f32;
+    let mut field = vec![0f32; nz * ny * nx];
+    for _ in 0..WAVES {
+        // Wave numbers are dense as 1 / k, which the amplitude makes up for.
+        let k = 0.5 * longest.powf(random.uniform());
+        let amplitude = k.powf((1.0 - slope) / 2.0);
+        let direction = [random.normal(), random.normal(), random.normal()];
+        let len = direction.iter().map(|d| d * d).sum::<f32>().sqrt().max(1e-6);
+        let phase = random.uniform() * std::f32::consts::TAU;
+        let [kz, ky, kx] = direction.map(|d| std::f32::consts::TAU * k * d / len / longest);
+        let along_x: Vec<(f32, f32)> = (0..nx).map(|x| (kx * x as f32).sin_cos()).collect();
+        for (row, values) in field.chunks_exact_mut(nx).enumerate() {
+            let (sin, cos) = (kz * (row / ny) as f32 + ky * (row % ny) as f32 + phase).sin_cos();
+            let (sin, cos) = (amplitude * sin, amplitude * cos);
+            values.iter_mut().zip(&along_x).for_each(|(v, (s, c))| *v += cos * c - sin * s);
+        }
+    }
+    standardise(&mut field);
+    field
+}
+
+/// Mean 0, standard deviation 1.
+fn standardise(field: &mut [f32]) {
     let n = field.len() as f32;
     let mean = field.iter().sum::<f32>() / n;
     let deviation = (field.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / n).sqrt().max(f32::MIN_POSITIVE);
     field.iter_mut().for_each(|v| *v = (*v - mean) / deviation);
-    field
 }
 
 #[cfg(test)]
@@ -146,6 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn poisson_has_its_mean_and_variance() {
+        for mean in [0.0, 0.4, 7.0, 29.0, 80.0] {
+            let mut random = Random::new(11);
+            let counts: Vec<f64> = (0..20000).map(|_| f64::from(random.poisson(mean))).collect();
+            let found = counts.iter().sum::<f64>() / 20000.0;
+            let variance = counts.iter().map(|c| (c - found).powi(2)).sum::<f64>() / 20000.0;
+            let mean = f64::from(mean);
+            assert!((found - mean).abs() <= 0.03 * mean, "{mean}: {found}");
+            assert!((variance - mean).abs() <= 0.06 * mean, "{mean}: {variance}");
+        }
+    }
+
+    #[test]
     fn steeper_spectra_are_smoother() {
         let roughness = |slope: f32| {
             let field = power_law(64, 64, slope, 1.0, 1.0, &mut Random::new(5));
@@ -153,6 +215,16 @@ mod tests {
         };
         assert!(roughness(1.0) > 3.0 * roughness(3.0));
         assert!(roughness(3.0) > 3.0 * roughness(5.0));
+    }
+
+    #[test]
+    fn volumes_with_steeper_spectra_are_smoother() {
+        let roughness = |slope: f32| {
+            let field = power_law_3d([8, 16, 24], slope, &mut Random::new(5));
+            assert!((field.iter().map(|v| v * v).sum::<f32>() / field.len() as f32 - 1.0).abs() < 1e-3);
+            field.chunks_exact(24).flat_map(|row| row.windows(2)).map(|w| (w[1] - w[0]).powi(2)).sum::<f32>()
+        };
+        assert!(roughness(1.0) > 2.0 * roughness(3.0));
     }
 
     #[test]

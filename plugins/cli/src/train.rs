@@ -323,14 +323,14 @@ mod training {
             }
         }
 
-        /// Which rows are trained on. A recipe says so itself: all.
+        /// Which rows are trained on. A recipe says so itself.
         fn split(&self, dataset: &Dataset, recipe: Option<&Recipe>) -> Result<Split> {
             let asked = self.online || self.train_part.is_some() || self.train_rows.is_some();
             let shape = dataset.shape(dataset.rows());
             let options = self.options(recipe.cloned(), dataset, &shape)?;
             let wish = Wish {
-                offline: self.offline || !asked && (recipe.is_some() || options.model_cost > 0.0),
-                part: self.train_part,
+                offline: self.offline || !asked && recipe.map_or(options.model_cost > 0.0, |r| r.part == 1.0),
+                part: self.train_part.or_else(|| recipe.map(|r| r.part).filter(|part| !asked && *part < 1.0)),
                 rows: self.train_rows.as_deref(),
             };
             let least = if options.tile.len() == shape.len() { options.tile[0] } else { 1 };

@@ -4,7 +4,7 @@ use super::{Frame, Latents, Outputs, TILES_AT_ONCE, Tiling, predict};
 use crate::bound::{Promise, within_abs};
 use crate::bundle::{Bundle, Normalisation};
 use crate::candidate::{Exceptions, Part};
-use crate::element::{bits_to_f64, f64_to_bits};
+use crate::element::{bits_to_number, number_to_bits};
 use crate::error::Result;
 use crate::params::Effort;
 use crate::predict::search::bits_per_value;
@@ -21,7 +21,7 @@ pub(crate) struct EncoderSide<'a> {
     /// normalisation they are the column's own middle.
     values: Vec<f64>,
     frame: Frame,
-    /// Largest error a residual may leave, for [`Promise::Abs`] and [`Promise::MeanSquare`].
+    /// Largest error a residual may leave; infinite for latents alone.
     allowed: f64,
 }
 
@@ -30,7 +30,7 @@ const SAMPLE_VALUES: usize = 1 << 16;
 
 impl<'a> EncoderSide<'a> {
     pub fn new(bundle: &'a Bundle, part: &'a Part<'a>) -> Option<Self> {
-        let mut values = part.elements.to_f64();
+        let mut values = part.elements.to_numbers();
         let is_ordinary = |i: usize, v: f64| !part.specials.is_masked(i) && v.is_finite();
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
         for (i, &v) in values.iter().enumerate().filter(|&(i, &v)| is_ordinary(i, v)) {
@@ -59,12 +59,22 @@ impl<'a> EncoderSide<'a> {
             return None;
         }
         let has_means = matches!(bundle.manifest().input.normalisation, Normalisation::Tile);
-        let (allowed, step) = match part.promise {
-            Promise::Abs(abs) => (abs, 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), abs)?),
+        let allowed = match part.promise {
+            Promise::Abs(abs) => abs,
             // Errors of sqrt(ms) at the most keep the mean for certain.
-            Promise::MeanSquare(ms) => (ms.sqrt(), 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), ms.sqrt())?),
-            _ => (f64::INFINITY, 0.0),
+            Promise::MeanSquare(ms) => ms.sqrt(),
+            Promise::Exact => 0.0,
+            Promise::PwRel(_) | Promise::None => f64::INFINITY,
         };
+        let step = match allowed.is_finite() {
+            true if part.dtype().is_float() => 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), allowed)?,
+            // floor(allowed) on either side, and the value itself: sums are rounded to integers.
+            true => 2.0 * allowed.floor() + 1.0,
+            false => 0.0,
+        };
+        if !step.is_finite() {
+            return None;
+        }
         let mean_step = match (has_means, step > 0.0) {
             (false, _) => 0.0,
             (true, true) => step,
@@ -80,20 +90,21 @@ impl<'a> EncoderSide<'a> {
         if n_tiles == 0 {
             return Ok(None);
         }
-        let n_sample = (SAMPLE_VALUES / self.tiling.tile_values()).clamp(1, n_tiles);
-        let sample: Vec<usize> = (0..n_sample).map(|k| k * n_tiles / n_sample).collect();
-        let (means, latents) = self.run_encoder(&sample)?;
         if self.frame.step > 0.0 {
-            let estimate_bits = self.choose_latent_factor(&sample, &means, &latents)?;
-            let estimate = estimate_bits / 8.0 * n_tiles as f64 / n_sample as f64;
-            // The estimate knows nothing of contexts, which save most where nearly all residuals are zero.
-            if self.part.effort != Effort::Max && estimate * 0.4 > to_beat as f64 {
-                return Ok(None);
+            // Models that have nothing to do with the values cost little: a few tiles rule them out.
+            for (sample_values, margin) in [(SAMPLE_VALUES / 16, 2.0), (SAMPLE_VALUES, 1.4)] {
+                let n_sample = (sample_values / self.tiling.tile_values()).clamp(1, n_tiles);
+                let sample: Vec<usize> = (0..n_sample).map(|k| k * n_tiles / n_sample).collect();
+                let (means, latents) = self.run_encoder(&sample)?;
+                let bits = self.choose_latent_factor(&sample, &means, &latents)?;
+                let estimate = bits / 8.0 * n_tiles as f64 / n_sample as f64;
+                if self.part.effort != Effort::Max && estimate > margin * to_beat as f64 {
+                    return Ok(None);
+                }
             }
         }
         let all: Vec<usize> = (0..n_tiles).collect();
-        let (means, latents) = if n_sample == n_tiles { (means, latents) } else { self.run_encoder(&all)? };
-        let (mut means, mut latents) = (means, latents);
+        let (mut means, mut latents) = self.run_encoder(&all)?;
         let is_kept = self.keep_outliers(&mut means, &mut latents)?;
         let latents = self.quantise_latents(&means, &latents, self.frame.latent_factor);
         let (residual, exceptions) = self.residual(&latents, &is_kept)?;
@@ -168,7 +179,8 @@ impl<'a> EncoderSide<'a> {
     fn choose_latent_factor(&mut self, sample: &[usize], means: &[i64], latents: &[f32]) -> Result<f64> {
         let mut best = (f64::INFINITY, 0);
         let mut known = std::collections::BTreeMap::new();
-        let mut next = 0i32;
+        let first = self.first_exponent()?;
+        let mut next = first;
         loop {
             let bits = self.estimate_bits(sample, means, latents, f64::from(next).exp2())?;
             known.insert(next, bits);
@@ -176,7 +188,7 @@ impl<'a> EncoderSide<'a> {
                 best = (bits, next);
             }
             // Climb from the best one to whichever side is not known yet.
-            match [best.1 + 1, best.1 - 1].into_iter().find(|e| !known.contains_key(e) && e.abs() <= 12) {
+            match [best.1 + 1, best.1 - 1].into_iter().find(|e| !known.contains_key(e) && (e - first).abs() <= 12) {
                 Some(e) => next = e,
                 None => break,
             }
@@ -185,14 +197,48 @@ impl<'a> EncoderSide<'a> {
         Ok(best.0)
     }
 
+    /// Exponent of the factor at which a step of a latent moves a tile by about a step of the residual, where a search may
+    /// begin: far from it all factors are equally bad, and nothing says which way to go. 0 where columns have scales of
+    /// their own.
+    fn first_exponent(&self) -> Result<i32> {
+        if matches!(self.bundle.manifest().input.normalisation, Normalisation::Columns { .. }) {
+            return Ok(0);
+        }
+        let steps = &self.bundle.manifest().latents.step;
+        let (n_latents, n_out) = (steps.len(), self.tiling.tile_values());
+        // Row 0 has no latent set, row 1 + c latent c alone.
+        // A few are enough, and one of the largest tile is all that memory should be asked for.
+        let n = n_latents.min(32).min((1 << 22) / n_out).max(1);
+        let mut z = vec![0.0f32; (n + 1) * n_latents];
+        for c in 0..n {
+            z[(c + 1) * n_latents + c] = steps[c] as f32;
+        }
+        let mut y = vec![0.0f32; (n + 1) * n_out];
+        self.bundle.decoder()?.run(n + 1, &z, &mut y)?;
+        let (rest, moved) = y.split_at(n_out);
+        let lengths = moved.chunks_exact(n_out).map(|tile| {
+            tile.iter().zip(rest).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt() * self.frame.scale
+        });
+        let logs: Vec<f64> = lengths.map(f64::log2).filter(|l| l.is_finite()).collect();
+        let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
+        Ok((self.frame.step.log2() - mean).clamp(-60.0, 60.0).round() as i32)
+    }
+
     fn estimate_bits(&self, sample: &[usize], means: &[i64], latents: &[f32], factor: f64) -> Result<f64> {
         let quantised = self.quantise_latents(means, latents, factor);
         let mut bits: f64 = quantised
             .components
             .iter()
-            .map(|c| match c {
-                Ints::I32(v) => bits_per_value(v) * v.len() as f64,
-                Ints::I64(v) => bits_per_value(v) * v.len() as f64,
+            .map(|c| {
+                let values: Vec<i64> = (0..sample.len()).map(|i| c.get(i)).collect();
+                let differences: Vec<i64> = values.windows(2).map(|w| w[1] - w[0]).collect();
+                let apart = bits_per_value(&values) * values.len() as f64;
+                // Tiles that lie side by side have latents alike.
+                if differences.is_empty() {
+                    apart
+                } else {
+                    apart.min(bits_per_value(&differences) * values.len() as f64)
+                }
             })
             .sum();
         let frame = Frame { latent_factor: factor, ..self.frame };
@@ -226,7 +272,7 @@ impl<'a> EncoderSide<'a> {
                 });
             }
         }
-        bits += bits_per_value(&residual) * residual.len() as f64;
+        bits += local_bits(&residual).min(bits_per_value(&residual) * residual.len() as f64);
         Ok(bits)
     }
 
@@ -254,7 +300,7 @@ impl<'a> EncoderSide<'a> {
                 continue;
             }
             let r = ((x - p) / step).round_ties_even();
-            let y = bits_to_f64(dtype, f64_to_bits(dtype, p + r * step));
+            let y = bits_to_number(dtype, number_to_bits(dtype, p + r * step));
             let kept = r.abs() < 9e15
                 && y.is_finite()
                 && !is_special(self.part.elements.bits(i))
@@ -268,4 +314,20 @@ impl<'a> EncoderSide<'a> {
         }
         Ok((Some(Ints::from_i64(residual)), exceptions))
     }
+}
+
+/// Bits of residuals for a coder that knows how large they are around here: runs of 16, each coded as a geometric
+/// distribution of both signs with the run's own mean magnitude.
+fn local_bits(residual: &[i64]) -> f64 {
+    const RUN: usize = 16;
+    let bits = |run: &[i64]| {
+        let mean = run.iter().map(|r| r.unsigned_abs() as f64).sum::<f64>() / run.len() as f64;
+        if mean == 0.0 {
+            return 0.0;
+        }
+        // p(r) = (1 - t) / (1 + t) t^|r| has the mean magnitude 2 t / (1 - t^2).
+        let t = ((1.0 + mean * mean).sqrt() - 1.0) / mean;
+        run.len() as f64 * (((1.0 + t) / (1.0 - t)).log2() - mean * t.log2())
+    };
+    residual.chunks(RUN).map(bits).sum()
 }

@@ -20,7 +20,7 @@ use super::Family;
 use crate::bound::Promise;
 use crate::bundle::{Bundle, Family as FamilyName, Normalisation, Transform};
 use crate::candidate::{AUTOENCODER, Exceptions, Part, Target};
-use crate::element::{f64_to_bits, put_bits};
+use crate::element::{number_to_bits, put_bits};
 use crate::error::{Error, Result};
 use crate::inference::Network;
 use crate::params::Dtype;
@@ -46,8 +46,10 @@ impl Family for Autoencoder {
     fn fits(&self, bundle: &Bundle, dtype: Dtype, shape: &[usize]) -> Result<()> {
         let tile = &bundle.manifest().input.tile;
         let name = &bundle.manifest().name;
-        if !dtype.is_float() {
-            return Err(Error::invalid(format!("model {name} predicts floating-point values, not {dtype}")));
+        if !dtype.is_float() && dtype.size_bytes() > 4 {
+            return Err(Error::invalid(format!(
+                "model {name} predicts floating-point values and integers of up to 32 bits, not {dtype}"
+            )));
         }
         if shape.len() < tile.len() || shape[shape.len() - tile.len()..].iter().zip(tile).any(|(s, t)| s < t) {
             return Err(Error::invalid(format!(
@@ -65,7 +67,8 @@ impl Family for Autoencoder {
     }
 
     fn encode(&self, bundle: &Bundle, part: &Part<'_>, to_beat: usize) -> Result<Option<Vec<u8>>> {
-        if !matches!(part.promise, Promise::Abs(_) | Promise::MeanSquare(_) | Promise::None) {
+        let is_exact_float = part.promise == Promise::Exact && part.dtype().is_float();
+        if is_exact_float || matches!(part.promise, Promise::PwRel(_)) {
             return Ok(None);
         }
         let Some(writer) = EncoderSide::new(bundle, part) else { return Ok(None) };
@@ -89,12 +92,12 @@ impl Family for Autoencoder {
         if frame.step > 0.0 {
             let residual = stream::decode(input.rest(), n, &specials.classes)?;
             for (i, &p) in predicted.iter().enumerate() {
-                put_bits(target.out, size, i, f64_to_bits(dtype, p + residual.get(i) as f64 * frame.step));
+                put_bits(target.out, size, i, number_to_bits(dtype, p + residual.get(i) as f64 * frame.step));
             }
         } else {
             input.finish("the latents")?;
             for (i, &p) in predicted.iter().enumerate() {
-                put_bits(target.out, size, i, f64_to_bits(dtype, p));
+                put_bits(target.out, size, i, number_to_bits(dtype, p));
             }
         }
         exceptions.restore(target);

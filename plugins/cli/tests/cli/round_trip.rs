@@ -135,6 +135,23 @@ fn the_simulated_flow_compresses() {
 }
 
 #[test]
+fn simulated_frames_and_tables_compress() {
+    let p = Place::new();
+    p.run(0, "simulate moessbauer -o frames.npy --spots spots.npz --frames 2 --ny 64 --nx 96 --spots-per-frame 4");
+    p.run(0, "simulate jets -o jets.npz --rows 500");
+    // The names of the columns, four bytes a character.
+    assert!(p.read("spots.npz").windows(8).any(|w| w == b"f\0\0\0r\0\0\0"));
+    for (file, bound) in [("frames.npy", "--abs 10"), ("jets.npz", "--rel 1e-3 --columns")] {
+        p.run(0, &format!("compress {file} {file}.baler {bound}"));
+        p.run(0, &format!("verify {file} {file}.baler"));
+    }
+    p.run(0, "simulate jets -o again.npz --rows 500");
+    assert!(p.read("jets.npz") == p.read("again.npz"));
+    p.run(2, "simulate jets -o none.npz --rows 0");
+    assert!(p.run(2, "simulate moessbauer -o none.npy --ny 0").contains("0 x 2048"));
+}
+
+#[test]
 fn real_data_where_it_is() {
     let data = std::env::var("BALER_DATA").unwrap_or_else(|_| "../../../shared/data".into());
     let input = std::path::Path::new(&data).join("CFD_animation.npz");

@@ -1,63 +1,12 @@
-//! How the built-in bundles are made: options and data of each, so that anybody can make them again.
+//! For any smooth field with two fast axes.
 
-use super::Options;
+use super::{Array, Data, Recipe, scaled_to_one};
 use crate::simulate::{self, Cylinder, Quantity, Random};
+use crate::train::Options;
 use baler_codec::Result;
 use baler_codec::bundle::Normalisation;
 
-/// An array of 32-bit floats in C order, and its shape.
-pub type Array = (Vec<f32>, Vec<usize>);
-
-/// Where a recipe's data come from.
-#[derive(Clone, Copy, Debug)]
-pub enum Data {
-    /// A file that the caller has to supply: its usual name.
-    File(&'static str),
-    /// Made on the spot.
-    Simulated(fn() -> Result<Array>),
-}
-
-/// How one built-in bundle is made.
-#[derive(Clone, Debug)]
-pub struct Recipe {
-    /// What it is trained on.
-    pub data: Data,
-    /// How; [`Options::name`] is the bundle's name.
-    pub options: Options,
-}
-
-/// All recipes.
-pub fn recipes() -> Vec<Recipe> {
-    vec![cfd_animation(), field2d()]
-}
-
-/// The recipe of this bundle.
-pub fn recipe(name: &str) -> Option<Recipe> {
-    recipes().into_iter().find(|recipe| recipe.options.name == name)
-}
-
-/// Serves the very data it is trained on, so everything is trained on, and the decoder's bits count in full.
-fn cfd_animation() -> Recipe {
-    let mut options = Options::new("autoencoder-cfd-animation");
-    options.description = "Flow past an obstacle, whole frames of 50 x 50: the CFD animation of Baler's examples. \
-                           Trained on the very data it serves."
-        .into();
-    options.license = "Apache-2.0".into();
-    options.tile = vec![50, 50];
-    options.latents = 35;
-    options.separable = Some([22, 22]);
-    options.model_cost = 1.0;
-    options.weight_coarseness = 0.6;
-    options.epochs = 3000;
-    options.batch = 60;
-    options.learning_rate = 1e-5;
-    options.validation = 0.0;
-    options.test = 0.0;
-    Recipe { data: Data::File("CFD_animation.npz"), options }
-}
-
-/// For any smooth field with two fast axes.
-fn field2d() -> Recipe {
+pub(super) fn recipe() -> Recipe {
     let mut options = Options::new("autoencoder-field2d");
     options.description = "Smooth two-dimensional fields in tiles of 8 x 8. Trained on random fields with power-law \
                            spectra and on simulated flows."
@@ -71,11 +20,11 @@ fn field2d() -> Recipe {
     options.learning_rate = 3e-4;
     options.validation = 0.05;
     options.test = 0.05;
-    Recipe { data: Data::Simulated(field2d_data), options }
+    Recipe { data: Data::Simulated(data), part: 1.0, options }
 }
 
 /// Fields of 128 x 128, each scaled to the range 0 to 1 as a chunk of its own would be.
-fn field2d_data() -> Result<Array> {
+fn data() -> Result<Array> {
     const N: usize = 128;
     let mut random = Random::new(2026);
     let mut fields: Vec<Vec<f32>> = Vec::new();
@@ -110,10 +59,5 @@ fn field2d_data() -> Result<Array> {
         }
     }
     let n = fields.len();
-    let mut data = Vec::with_capacity(n * N * N);
-    for field in fields {
-        let (min, max) = field.iter().fold((f32::MAX, f32::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
-        data.extend(field.iter().map(|v| (v - min) / (max - min)));
-    }
-    Ok((data, vec![n, N, N]))
+    Ok((scaled_to_one(fields), vec![n, N, N]))
 }
