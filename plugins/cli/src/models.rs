@@ -153,7 +153,7 @@ enum ModelsCommand {
         file: PathBuf,
     },
     /// Makes a bundle of an ONNX pair from another framework
-    Import(ImportArgs),
+    Import(Box<ImportArgs>),
 }
 
 #[derive(Args, Debug)]
