@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What leaving outliers out of training does to all the others, at the same latents, on real tables.
 
-    BALER=target/release/baler BALER_DATA=... tests/demo/outliers.py
+    BALER=target/release/baler BALER_DATA=... tests/demo/outliers.py [options of `baler train`]
 
 Two models for each data set and normalisation, with the same seed: one trained on all rows, one with three rounds of removal.
 Both store the same table with --latent; both keep exactly what they take for an outlier. Errors are of the *common inliers*:
@@ -28,7 +28,7 @@ CASES = [
     ("hep_cms_dimuon_2011.npz", 10),
 ]
 NORMALISATIONS = [("by column", []), ("all standard", ["--normalise", "*=standard"])]
-TRAIN = ["--epochs", "2", "--learning-rate", "1e-6", "--rel", "1e-4", "--seed", "1"]
+TRAIN = sys.argv[1:] or ["--loss", "mse", "--epochs", "12", "--rel", "1e-4", "--seed", "1"]
 
 
 def baler(*args):
