@@ -34,13 +34,13 @@ fn case(architecture: &str) -> (Dataset, Options) {
     let data = match architecture {
         "conv3d" => {
             options.tile = vec![4, 5, 7];
-            options.batch = 4;
-            fields(40)
+            (options.batch, options.epochs, options.learning_rate) = (8, 12, 3e-3);
+            fields(48)
         }
         name if name.contains("conv") => {
             options.tile = vec![9, 10];
-            options.batch = 8;
-            fields(40)
+            (options.batch, options.learning_rate) = (8, 3e-3);
+            fields(24)
         }
         _ => {
             options.tile = vec![8];
