@@ -1,10 +1,10 @@
 //! Chunks that need a model: found, missing, wrong, embedded, damaged; and the same bits on every SIMD path.
 
-use baler_codec::bundle::{Bundle, BundleId, Contents, MemorySource};
+use baler_codec::bundle::{Bundle, BundleId, Contents, Family, MemorySource};
 use baler_codec::inference::SimdPath;
 use baler_codec::{
-    Bound, BundleSource, Dtype, Effort, ErrorKind, Limits, ModelChoice, Params, Registry, check, decode, describe,
-    encode,
+    Bound, BundleSource, Candidates, Dtype, Effort, ErrorKind, Limits, ModelChoice, Params, Registry, check, decode,
+    describe, encode,
 };
 use baler_tests::walsh;
 use std::sync::Arc;
@@ -73,6 +73,8 @@ fn a_model_predicts_integers() {
         for bound in [Bound::Abs(3.7), Bound::Abs(0.5), Bound::Lossless, Bound::Psnr(50.0), Bound::Latent] {
             let mut params = Params::new(dtype, &[400, walsh::TILE, walsh::TILE], bound);
             params.model = ModelChoice::Bundle(bundle.id());
+            // A classical candidate may be smaller; here the model's own way is what is tried.
+            params.candidates = Candidates::only("autoencoder").unwrap();
             let with = encode(&params, values, &registry).unwrap();
             assert_eq!(describe(&with).unwrap().parts[0].candidate, "autoencoder", "{dtype} {bound}");
             let back = decode(&with, &registry, &Limits::default()).unwrap();
@@ -162,6 +164,9 @@ fn an_embedded_decoder_needs_no_source_and_damage_is_seen() {
 fn every_simd_path_gives_the_same_predictions() {
     let mut hashes = Vec::new();
     for bundle in baler_models::builtin().list().into_iter().chain([Arc::new(walsh::bundle("walsh"))]) {
+        if bundle.manifest().family == Family::Predictor {
+            continue;
+        }
         let decoder = bundle.decoder().unwrap();
         let rows = 37;
         let latents: Vec<f32> =

@@ -142,6 +142,6 @@ fn what_cannot_be_is_refused() {
     refuse(&params, &registry, "no density");
     assert!(score_tiles(&plain, &params, &bytes(&values())).unwrap_err().message().contains("no density"));
     params.shape = vec![ROWS * 4];
-    let wrong = score_tiles(&bundle(MANIFEST), &Params::new(Dtype::I32, &[ROWS, 4], Bound::Latent), &bytes(&values()));
+    let wrong = score_tiles(&bundle(MANIFEST), &Params::new(Dtype::F64, &[ROWS, 2], Bound::Latent), &bytes(&values()));
     assert_eq!(wrong.unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
