@@ -6,8 +6,8 @@
 
 use baler_codec::bundle::MemorySource;
 use baler_codec::{
-    Bound, BundleSource, ByteOrder, Dtype, Effort, Limits, ModelChoice, Params, Registry, check, decode, describe,
-    encode,
+    Bound, Bundle, BundleSource, ByteOrder, Dtype, Effort, Limits, ModelChoice, Params, Registry, check, decode,
+    describe, encode,
 };
 use baler_tests::walsh;
 use std::collections::BTreeSet;
@@ -62,7 +62,9 @@ fn golden_chunks_cover_the_format() {
         orders.insert(description.header.byte_order == ByteOrder::Big);
         for part in description.parts {
             candidates.insert(part.candidate);
-            if let Some(coder) = part.detail.split(' ').next_back().filter(|c| !c.is_empty()) {
+            // What a column is coded with is no coder.
+            let detail = if part.candidate == "related" { "" } else { &*part.detail };
+            if let Some(coder) = detail.split(' ').next_back().filter(|c| !c.is_empty()) {
                 coders.insert(coder.to_owned());
             }
         }
@@ -72,10 +74,36 @@ fn golden_chunks_cover_the_format() {
     assert_eq!(Vec::from_iter(bounds), ["abs", "latent", "lossless", "psnr", "pw_rel", "rel"]);
     assert_eq!(
         Vec::from_iter(candidates),
-        ["autoencoder", "constant", "fitted", "interpolated", "lorenzo", "numbers", "plain", "raw", "wavelet"]
+        [
+            "autoencoder",
+            "constant",
+            "fitted",
+            "interpolated",
+            "lorenzo",
+            "numbers",
+            "plain",
+            "raw",
+            "related",
+            "wavelet"
+        ]
     );
     assert_eq!(Vec::from_iter(coders), ["constant", "context", "mixed", "pco", "shuffle+zstd", "zstd"]);
 }
+
+/// For the case `related`.
+const FORMULAS: &str = r#"
+format = 2
+name = "formulas-golden"
+family = "predictor"
+description = "Formulas between the columns of a golden table."
+license = "CC0-1.0"
+[predictor]
+columns = ["a", "b", "c", "d", "flag", "e"]
+formulas = [
+    { column = 2, formula = "1*x0*cos(x1)*x4" },
+    { column = 3, formula = "sqrt(1*exp(x0) + 1)" },
+]
+"#;
 
 /// Parameters and input of each case.
 fn cases() -> Vec<(String, Params, Vec<u8>)> {
@@ -128,6 +156,17 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
         |i: usize| ((i / 60) as f64 - 31.0).powi(2) * 0.3 + ((i % 60) as f64 - 17.0).powi(2) * ((i / 60) as f64 * 0.01);
     let bowl = (0..70 * 60).flat_map(|i| (bowl(i) as f32).to_le_bytes()).collect();
     cases.push(("bowl".into(), Params::new(Dtype::F32, &[70, 60], Bound::Rel(1e-2)), bowl));
+    // Columns that follow from others: by a formula, by a flag, by their size.
+    let row = |i: u64| {
+        let noise = |k: u64| (i.wrapping_mul(k) >> 11) as f64 / (1u64 << 53) as f64;
+        let (a, b) = (1.0 + 9.0 * noise(0x9e37_79b9_7f4a_7c15), 6.0 * noise(0xc2b2_ae3d_27d4_eb4f) - 3.0);
+        let flag = f64::from(u8::from(b > -2.0));
+        [a, b, a * b.cos() * flag, (a.exp() + 1.0).sqrt(), flag, a + 0.1 * b]
+    };
+    let table = (1..1200).flat_map(row).flat_map(f64::to_le_bytes).collect();
+    let mut params = Params::new(Dtype::F64, &[1199, 6], Bound::Rel(1e-4));
+    params.per_column = true;
+    cases.push(("related".into(), params, table));
     let mut special = field(600, 30);
     for (k, i) in (0..600).step_by(7).enumerate() {
         let bits =
@@ -218,11 +257,15 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
 fn todays_writer_keeps_the_bound_on_the_golden_cases() {
     let bundle = Arc::new(walsh::bundle("walsh-golden"));
     let id = bundle.id();
-    let registry = Registry::with_sources([Arc::new(MemorySource::new(vec![bundle])) as Arc<dyn BundleSource>]);
+    let formulas = Arc::new(Bundle::of_formulas(FORMULAS, None).unwrap());
+    let bundles = MemorySource::new(vec![bundle, formulas.clone()]);
+    let registry = Registry::with_sources([Arc::new(bundles) as Arc<dyn BundleSource>]);
     let folder = std::env::var_os("BALER_WRITE_GOLDEN").map(PathBuf::from);
     for (name, mut params, values) in cases() {
         if name.starts_with("autoencoder") {
             params.model = ModelChoice::Bundle(id);
+        } else if name.starts_with("related") {
+            params.model = ModelChoice::Bundle(formulas.id());
         }
         let chunk = encode(&params, &values, &registry).unwrap_or_else(|e| panic!("{name}: {e}"));
         let back = decode(&chunk, &registry, &Limits::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
