@@ -70,8 +70,44 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for bundle in baler_models::builtin().list() {
         let name = &bundle.manifest().name;
+        // Formulas are no networks.
+        if bundle.decoder_onnx().is_empty() {
+            continue;
+        }
         write_file(folder, &format!("{name}_decoder"), bundle.decoder_onnx())?;
         write_file(folder, &format!("{name}_encoder"), bundle.encoder_onnx().unwrap_or_default())?;
+    }
+    #[cfg(feature = "train")]
+    architectures(folder)?;
+    Ok(())
+}
+
+/// Both networks of every architecture, after one epoch, with weights of each kind.
+#[cfg(feature = "train")]
+fn architectures(folder: &Path) -> Result<(), Box<dyn Error>> {
+    use baler_models::train::{ARCHITECTURES, Dataset, Options, run};
+    let mut random = Random::new(5);
+    for architecture in ARCHITECTURES {
+        let tile: &[usize] = match architecture.name {
+            "conv3d" => &[4, 5, 7],
+            name if name.contains("conv") => &[9, 10],
+            _ => &[12],
+        };
+        for weight_bits in [8, 16, 32] {
+            let mut options = Options::new(format!("{}_{weight_bits}", architecture.name));
+            options.architecture = architecture.name.into();
+            (options.loss, options.tile, options.weight_bits) = ("mse".into(), tile.to_vec(), weight_bits);
+            (options.latents, options.epochs, options.batch, options.learning_rate) = (5, 1, 8, 1e-3);
+            let shape = [&[48], tile].concat();
+            let values = (0..shape.iter().product::<usize>()).map(|_| random.uniform()).collect();
+            let trained = run(&Dataset::new(values, shape), &options, &mut |_| std::ops::ControlFlow::Continue(()))?;
+            write_file(folder, &format!("{}_decoder", options.name), trained.bundle.decoder_onnx())?;
+            write_file(
+                folder,
+                &format!("{}_encoder", options.name),
+                trained.bundle.encoder_onnx().unwrap_or_default(),
+            )?;
+        }
     }
     Ok(())
 }
