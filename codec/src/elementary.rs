@@ -245,6 +245,5 @@ mod tests {
             assert!((cosh(x / 100.0) / (x / 100.0).cosh() - 1.0).abs() < 7e-16, "cosh {x}");
         }
         assert!(sin(f64::INFINITY).is_nan() && cos(f64::NAN).is_nan());
-        assert!(sin(1e300).abs().is_nan() || sin(1e300).abs() <= 1e300);
     }
 }

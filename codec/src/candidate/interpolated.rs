@@ -196,6 +196,21 @@ fn estimate(sample: &[f64], plan: &Plan, begin: f64, step: f64) -> f64 {
     bits_per_value(&residual)
 }
 
+/// The block of extents `cut` in the middle of an array.
+pub(super) fn middle_block(values: &[f64], extents: [usize; AXES], cut: [usize; AXES]) -> Vec<f64> {
+    let start: [usize; AXES] = std::array::from_fn(|a| (extents[a] - cut[a]) / 2);
+    let mut block = Vec::with_capacity(cut.iter().product());
+    for a in start[0]..start[0] + cut[0] {
+        for b in start[1]..start[1] + cut[1] {
+            for c in start[2]..start[2] + cut[2] {
+                let row = ((a * extents[1] + b) * extents[2] + c) * extents[3] + start[3];
+                block.extend_from_slice(&values[row..row + cut[3]]);
+            }
+        }
+    }
+    block
+}
+
 /// A block from the middle, cut along the slowest axes only.
 fn cut_sample(values: &[f64], extents: [usize; AXES]) -> (Vec<f64>, [usize; AXES]) {
     let mut cut = extents;
@@ -204,15 +219,5 @@ fn cut_sample(values: &[f64], extents: [usize; AXES]) -> (Vec<f64>, [usize; AXES
             cut[axis] = cut[axis].div_ceil(2);
         }
     }
-    let start: [usize; AXES] = std::array::from_fn(|a| (extents[a] - cut[a]) / 2);
-    let mut sample = Vec::with_capacity(cut.iter().product());
-    for a in start[0]..start[0] + cut[0] {
-        for b in start[1]..start[1] + cut[1] {
-            for c in start[2]..start[2] + cut[2] {
-                let row = ((a * extents[1] + b) * extents[2] + c) * extents[3] + start[3];
-                sample.extend_from_slice(&values[row..row + cut[3]]);
-            }
-        }
-    }
-    (sample, cut)
+    (middle_block(values, extents, cut), cut)
 }

@@ -3,6 +3,7 @@
 use super::coefficients;
 use super::dequantise;
 use super::transform::{AXES, Group, Layout};
+use crate::candidate::interpolated::middle_block;
 use crate::entropy::context::{self, Lattice};
 use crate::params::Effort;
 
@@ -178,15 +179,5 @@ fn cut_sample(values: &[f64], extents: [usize; AXES]) -> (Vec<f64>, [usize; AXES
         let longest = (0..AXES).max_by_key(|&a| cut[a]).expect("there are axes");
         cut[longest] = cut[longest].div_ceil(2);
     }
-    let start: [usize; AXES] = std::array::from_fn(|a| (extents[a] - cut[a]) / 2);
-    let mut sample = Vec::with_capacity(cut.iter().product());
-    for a in start[0]..start[0] + cut[0] {
-        for b in start[1]..start[1] + cut[1] {
-            for c in start[2]..start[2] + cut[2] {
-                let row = ((a * extents[1] + b) * extents[2] + c) * extents[3] + start[3];
-                sample.extend_from_slice(&values[row..row + cut[3]]);
-            }
-        }
-    }
-    (sample, cut)
+    (middle_block(values, extents, cut), cut)
 }
