@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`fixed`] | `ap_fixed` arithmetic on integers: formats, casts, exact sums and products |
+//! | [`ir`] | a program: what an encoder computes, layer by layer, with a plain interpreter that defines it |
 //!
 //! **Architecture invariant:** nothing here computes a result in floating point. A value on the hardware path is an
 //! integer with a [`fixed::Format`]; floating point is met only where numbers enter ([`fixed::Fixed::from_f64`]) and
@@ -11,3 +12,4 @@
 #![forbid(unsafe_code)]
 
 pub mod fixed;
+pub mod ir;

@@ -112,7 +112,7 @@ impl Transform {
     }
 
     /// What is wrong with the numbers, if anything is.
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), String> {
         let (numbers, above_zero): (Named<'_>, Named<'_>) = match self {
             Transform::Linear { offset, scale } => (&[("offset", *offset)], &[("scale", *scale)]),
             Transform::Asinh { centre, width, offset, scale } => {

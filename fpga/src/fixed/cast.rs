@@ -11,15 +11,25 @@ impl Fixed {
     }
 
     /// The value `raw * 2^-fraction_bits` in `format`.
-    pub(super) fn from_grid(raw: i128, fraction_bits: i32, format: Format) -> Fixed {
-        let dropped = fraction_bits - format.fraction_bits();
-        let rounded = if dropped > 0 {
-            let low = drop_bits(raw, dropped.unsigned_abs(), format);
-            Rounded { low, is_huge: false, is_negative: raw < 0 }
-        } else {
-            shift_up(raw, dropped.unsigned_abs())
-        };
-        Fixed::from_valid(format.overflow().fit(rounded, format), format)
+    pub(crate) fn from_grid(raw: i128, fraction_bits: i32, format: Format) -> Fixed {
+        Fixed::from_valid(format.overflow().fit(round(raw, fraction_bits, format), format), format)
+    }
+
+    /// Whether `raw * 2^-fraction_bits`, rounded as `format` says, is outside its range.
+    pub(crate) fn overflows(raw: i128, fraction_bits: i32, format: Format) -> bool {
+        let (is_under, is_over) = format.overflow().is_outside(round(raw, fraction_bits, format), format);
+        is_under || is_over
+    }
+}
+
+/// The value `raw * 2^-fraction_bits` on the grid of `format`.
+fn round(raw: i128, fraction_bits: i32, format: Format) -> Rounded {
+    let dropped = fraction_bits - format.fraction_bits();
+    if dropped > 0 {
+        let low = drop_bits(raw, dropped.unsigned_abs(), format);
+        Rounded { low, is_huge: false, is_negative: raw < 0 }
+    } else {
+        shift_up(raw, dropped.unsigned_abs())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Overflow, Rounding};
 use baler_codec::{Error, Result};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
 
@@ -188,6 +189,19 @@ impl FromStr for Format {
             return Err(Error::unsupported(format!("{text}: {overflow} is supported with N = 0 only")));
         }
         Self::new(is_signed, width, integer_bits)?.with_modes(rounding, overflow)
+    }
+}
+
+impl Serialize for Format {
+    /// As [`Display`](fmt::Display) writes it.
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -49,12 +49,21 @@ impl Overflow {
         }
     }
 
+    /// Whether `value` is below the range of `format`, and whether above.
+    pub(super) fn is_outside(self, value: Rounded, format: Format) -> (bool, bool) {
+        if value.is_huge {
+            return (value.is_negative, !value.is_negative);
+        }
+        (value.low < self.min_allowed(format), value.low > format.max_raw())
+    }
+
+    fn min_allowed(self, format: Format) -> i128 {
+        if self == Overflow::SatSym && format.is_signed() { -format.max_raw() } else { format.min_raw() }
+    }
+
     /// The integer of `format` that `value` becomes.
     pub(super) fn fit(self, value: Rounded, format: Format) -> i128 {
-        let (min, max) = (format.min_raw(), format.max_raw());
-        let min_allowed = if self == Overflow::SatSym && format.is_signed() { -max } else { min };
-        let is_over = if value.is_huge { !value.is_negative } else { value.low > max };
-        let is_under = if value.is_huge { value.is_negative } else { value.low < min_allowed };
+        let (is_under, is_over) = self.is_outside(value, format);
         if !is_over && !is_under {
             return value.low;
         }
@@ -63,9 +72,9 @@ impl Overflow {
             Overflow::SatZero => 0,
             Overflow::Sat | Overflow::SatSym => {
                 if is_over {
-                    max
+                    format.max_raw()
                 } else {
-                    min_allowed
+                    self.min_allowed(format)
                 }
             }
             Overflow::WrapSm => {
