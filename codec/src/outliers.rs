@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::family;
 use crate::family::autoencoder::EncoderSide;
 use crate::params::Params;
+use crate::registry::Registry;
 use crate::special::Specials;
 
 /// Scores of the tiles of an array, by the density of a bundle ([`crate::bundle::Density`]).
@@ -47,12 +48,12 @@ impl TileScores {
 
 /// Scores the tiles of an array: `values` holds `params.shape` elements of `params.dtype` in C order and
 /// `params.byte_order`; `params.fill` counts as a gap. Gaps have no part in a tile's error. Nothing else of `params` is
-/// used.
+/// used; of `registry` what runs encoders.
 ///
 /// # Errors
 /// [`crate::ErrorKind::InvalidArgument`] if the bundle does not fit the array or has no density,
 /// [`crate::ErrorKind::ModelMissing`] if this copy of the bundle has no encoder.
-pub fn score_tiles(bundle: &Bundle, params: &Params, values: &[u8]) -> Result<TileScores> {
+pub fn score_tiles(bundle: &Bundle, params: &Params, values: &[u8], registry: &Registry) -> Result<TileScores> {
     params.validate()?;
     let manifest = bundle.manifest();
     let Some(density) = &manifest.density else {
@@ -73,7 +74,7 @@ pub fn score_tiles(bundle: &Bundle, params: &Params, values: &[u8]) -> Result<Ti
     let specials = Specials::find(elements, params.fill_bits());
     let (shape, promise, effort) = (&params.shape[..], Promise::None, params.effort);
     let part = Part { elements, shape, specials: &specials, promise, effort, keep_outliers: true };
-    EncoderSide::score_all(bundle, &part).map(|(lattice, scores)| TileScores {
+    EncoderSide::score_all(bundle, registry, &part).map(|(lattice, scores)| TileScores {
         tile: manifest.input.tile.clone(),
         lattice,
         scores,

@@ -2,12 +2,14 @@
 
 use crate::bundle::{Bundle, BundleId, BundleSource};
 use crate::error::{Error, ErrorKind, Result};
+use crate::inference::{Encoder, FixedEngine};
 use std::sync::Arc;
 
-/// The sources of bundles, in the order they are asked.
+/// The sources of bundles, in the order they are asked, and what runs fixed-point encoders.
 #[derive(Clone, Default)]
 pub struct Registry {
     sources: Vec<Arc<dyn BundleSource>>,
+    fixed: Option<Arc<dyn FixedEngine>>,
 }
 
 impl Registry {
@@ -18,13 +20,28 @@ impl Registry {
 
     /// A registry of these sources.
     pub fn with_sources(sources: impl IntoIterator<Item = Arc<dyn BundleSource>>) -> Self {
-        Self { sources: sources.into_iter().collect() }
+        Self { sources: sources.into_iter().collect(), fixed: None }
     }
 
     /// Adds a source, asked after those that are there.
     pub fn add_source(&mut self, source: Arc<dyn BundleSource>) -> &mut Self {
         self.sources.push(source);
         self
+    }
+
+    /// Sets what runs the encoders of bundles in fixed point. Without it they only read.
+    pub fn set_fixed_engine(&mut self, engine: Arc<dyn FixedEngine>) -> &mut Self {
+        self.fixed = Some(engine);
+        self
+    }
+
+    /// The encoder of a bundle, loaded the first time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelMissing`] if this copy of the bundle is for readers; [`ErrorKind::RuntimeMissing`] if it needs an
+    /// ONNX Runtime that is not here, or a [`FixedEngine`] where none is set.
+    pub fn encoder(&self, bundle: &Bundle) -> Result<Arc<dyn Encoder>> {
+        bundle.encoder(self.fixed.as_deref())
     }
 
     /// The bundle with this id.

@@ -41,7 +41,7 @@ fn round_trip() {
     assert_eq!((full.encoder_onnx(), full.decoder_onnx()), (Some(&encoder[..]), &decoder[..]));
     assert_eq!(full.card(), Some("# A card\n"));
     assert_eq!(full.to_bytes(Contents::Full), bundle.to_bytes(Contents::Full));
-    assert_eq!((full.encoder().unwrap().output_len(), full.decoder().unwrap().output_len()), (2, 12));
+    assert_eq!((full.encoder(None).unwrap().output_len(), full.decoder().unwrap().output_len()), (2, 12));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_reader_copy_has_the_same_id() {
     assert_eq!(reader.id(), bundle.id());
     assert_eq!(reader.decoder().unwrap().output_len(), 12);
     assert_eq!((reader.encoder_onnx(), reader.card()), (None, None));
-    assert_eq!(reader.encoder().err().unwrap().kind(), ErrorKind::ModelMissing);
+    assert_eq!(reader.encoder(None).err().unwrap().kind(), ErrorKind::ModelMissing);
     // A copy of the copy is the copy.
     assert_eq!(reader.to_bytes(Contents::Full), bytes);
     assert_eq!(reader.decoder_bytes(), bytes.len());

@@ -86,12 +86,12 @@ fn is_exact(back: &[f32], row: usize) -> bool {
 fn outliers_are_found_in_any_byte_order() {
     let (mut params, _) = setup(Bound::Latent, None);
     let bundle = bundle(MANIFEST);
-    let scores = score_tiles(&bundle, &params, &bytes(&values())).unwrap();
+    let scores = score_tiles(&bundle, &params, &bytes(&values()), &Registry::new()).unwrap();
     assert_eq!((scores.outliers(), &scores.lattice[..]), (OUTLIERS.to_vec(), &[ROWS, 1][..]));
     assert_eq!((scores.corner(17), scores.threshold), (vec![17, 0], 4.0));
     params.byte_order = ByteOrder::Big;
     let big: Vec<u8> = values().iter().flat_map(|v| v.to_be_bytes()).collect();
-    assert_eq!(score_tiles(&bundle, &params, &big).unwrap(), scores);
+    assert_eq!(score_tiles(&bundle, &params, &big, &Registry::new()).unwrap(), scores);
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn latents_alone_keep_outliers_exactly_unless_told_not_to() {
     assert!(back.iter().zip(&original).all(|(a, b)| (a - b).abs() < 0.01 || b.is_nan()));
     // An outlier scores in the decoded data as it did in the original.
     let (bundle, decoded) = (bundle(MANIFEST), bytes(&back));
-    let before = score_tiles(&bundle, &params, &bytes(&original)).unwrap();
-    let after = score_tiles(&bundle, &params, &decoded).unwrap();
+    let before = score_tiles(&bundle, &params, &bytes(&original), &Registry::new()).unwrap();
+    let after = score_tiles(&bundle, &params, &decoded, &Registry::new()).unwrap();
     assert_eq!(after.outliers(), OUTLIERS);
     assert!(OUTLIERS.iter().all(|&row| after.scores[row] == before.scores[row]));
 
@@ -140,8 +140,15 @@ fn what_cannot_be_is_refused() {
     params.model = ModelChoice::Bundle(plain.id());
     let registry = Registry::with_sources([Arc::new(MemorySource::new(vec![plain.clone()])) as _]);
     refuse(&params, &registry, "no density");
-    assert!(score_tiles(&plain, &params, &bytes(&values())).unwrap_err().message().contains("no density"));
+    assert!(
+        score_tiles(&plain, &params, &bytes(&values()), &Registry::new()).unwrap_err().message().contains("no density")
+    );
     params.shape = vec![ROWS * 4];
-    let wrong = score_tiles(&bundle(MANIFEST), &Params::new(Dtype::F64, &[ROWS, 2], Bound::Latent), &bytes(&values()));
+    let wrong = score_tiles(
+        &bundle(MANIFEST),
+        &Params::new(Dtype::F64, &[ROWS, 2], Bound::Latent),
+        &bytes(&values()),
+        &Registry::new(),
+    );
     assert_eq!(wrong.unwrap_err().kind(), ErrorKind::InvalidArgument);
 }

@@ -107,6 +107,7 @@ pub fn import(encoder: Option<&[u8]>, decoder: &[u8], options: &Options) -> Resu
         input: Input { tile, normalisation: options.normalisation.clone() },
         latents: Latents { count, step },
         predictor: None,
+        encoder: None,
         density: None,
         training: Default::default(),
         metrics: Default::default(),

@@ -40,7 +40,11 @@ fn built_in_bundles_are_distinct_and_found_by_id() {
         assert_eq!(bundle.manifest().name, *name);
         assert_eq!(source.find(&bundle.id()).unwrap().unwrap().id(), bundle.id());
         if bundle.manifest().family == Family::Autoencoder {
-            bundle.encoder().unwrap();
+            // What runs a fixed-point encoder is not part of this crate.
+            assert!(bundle.has_encoder());
+            if bundle.manifest().encoder.is_none() {
+                bundle.encoder(None).unwrap();
+            }
             bundle.decoder().unwrap();
         }
     }

@@ -8,8 +8,8 @@ use crate::related::Formula;
 use serde::{Deserialize, Serialize};
 
 /// The newest manifest format; this build reads all up to it. What is new in 2: [`Normalisation::Columns`] and
-/// [`Manifest::density`].
-pub const FORMAT: u32 = 2;
+/// [`Manifest::density`]; in 3: [`Manifest::encoder`].
+pub const FORMAT: u32 = 3;
 /// The most values one latent vector may stand for.
 pub const MAX_TILE_VALUES: usize = 1 << 24;
 /// The most latents a tile may have.
@@ -19,7 +19,7 @@ pub const MAX_LATENTS: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// 1, or 2 for what is new in it ([`Manifest::least_format`]).
+    /// 1, or higher for what is new in it ([`Manifest::least_format`]).
     pub format: u32,
     /// What users type and files are called: ASCII letters, digits, `.`, `_` and `-`.
     pub name: String,
@@ -38,6 +38,9 @@ pub struct Manifest {
     /// For the family `predictor`, and there only. Format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predictor: Option<Predictor>,
+    /// What computes latents, where it is not `encoder.onnx` in floating point. Format 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderDefinition>,
     /// How probable tiles are; without it there are no outliers. Format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub density: Option<Density>,
@@ -58,6 +61,23 @@ pub enum Family {
     Autoencoder,
     /// Formulas give columns of a table from others. Chunks hold the formulas they use: readers need no bundle. Format 2.
     Predictor,
+}
+
+/// What computes latents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderDefinition {
+    /// The arithmetic that defines the latents.
+    pub arithmetic: Arithmetic,
+}
+
+/// An encoder's arithmetic, where the manifest names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Arithmetic {
+    /// The fixed-point program `encoder.fixed.json`: whatever computes it gives the same latents.
+    Fixed,
 }
 
 /// How columns of a table follow from others.
@@ -186,6 +206,7 @@ impl Manifest {
     /// The lowest format that has everything this manifest uses: what a writer puts into [`Manifest::format`].
     pub fn least_format(&self) -> u32 {
         match self.input.normalisation {
+            _ if self.encoder.is_some() => 3,
             _ if self.family == Family::Predictor => 2,
             Normalisation::Columns { .. } => 2,
             _ if self.density.is_some() => 2,
@@ -224,6 +245,7 @@ impl Manifest {
             return Err(wrong("license is empty: expected an SPDX expression, such as \"CC-BY-4.0\""));
         }
         match (self.family, &self.predictor) {
+            (Family::Predictor, _) if self.encoder.is_some() => Err(wrong("the family predictor has no [encoder]")),
             (Family::Predictor, _) if self.density.is_some() => Err(wrong("the family predictor has no [density]")),
             (Family::Predictor, Some(predictor)) => predictor.validate(self),
             (Family::Predictor, None) => Err(wrong("the family predictor needs a table [predictor]")),
@@ -348,7 +370,7 @@ anything = "goes"
     fn says_what_is_wrong() {
         let cases = [
             ("format = 1", "format = 0", ErrorKind::ModelInvalid, "expected 1"),
-            ("format = 1", "format = 3", ErrorKind::Version, "newer version"),
+            ("format = 1", "format = 4", ErrorKind::Version, "newer version"),
             ("format = 1", "", ErrorKind::ModelInvalid, "missing"),
             ("\"autoencoder\"", "\"oracle\"", ErrorKind::Unsupported, "autoencoder"),
             ("\"autoencoder\"", "\"predictor\"", ErrorKind::ModelInvalid, "expected 2"),

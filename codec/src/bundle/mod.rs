@@ -1,7 +1,7 @@
 //! Bundles: a trained model with everything needed to use it, named by a content hash.
 //!
-//! A bundle holds `manifest.toml`, `decoder.onnx`, and in a full copy `encoder.onnx` and `CARD.md`. A copy for readers
-//! leaves the last two out and keeps their digests, so that both copies have the same [`BundleId`]. The packed form is
+//! A bundle holds `manifest.toml`, `decoder.onnx`, and in a full copy `encoder.onnx` or `encoder.fixed.json`, and `CARD.md`.
+//! A copy for readers leaves all but the first two out and keeps their digests, so that both copies have the same [`BundleId`]. The packed form is
 //! specified in `docs/bundle-format.md`.
 
 mod density;
@@ -13,15 +13,17 @@ mod transform;
 
 pub use density::{Density, Moments, log_error};
 pub use id::BundleId;
-pub use manifest::{ColumnFormula, Family, Input, Latents, Manifest, Normalisation, Predictor};
+pub use manifest::{
+    Arithmetic, ColumnFormula, EncoderDefinition, Family, Input, Latents, Manifest, Normalisation, Predictor,
+};
 pub use source::{BundleSource, MemorySource};
 pub use transform::Transform;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::inference::{Encoder, Network, encoder_from_onnx};
-use packed::{CARD, DECODER, ENCODER, MANIFEST, Section, Sections};
+use crate::inference::{Encoder, FixedEngine, Network, encoder_from_onnx};
+use packed::{CARD, DECODER, ENCODER, FIXED, MANIFEST, Section, Sections};
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Which sections a packed bundle holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +40,7 @@ pub struct Bundle {
     manifest: Manifest,
     sections: Sections,
     decoder: OnceLock<Result<Network>>,
-    encoder: OnceLock<Result<Box<dyn Encoder>>>,
+    encoder: OnceLock<Result<Arc<dyn Encoder>>>,
     decoder_bytes: OnceLock<usize>,
 }
 
@@ -51,23 +53,39 @@ impl Bundle {
         decoder: Vec<u8>,
         card: Option<String>,
     ) -> Result<Bundle> {
-        let bundle = Self::of_parts(manifest_toml, encoder, Some(decoder), card)?;
+        let bundle = Self::of_parts(manifest_toml, encoder, None, Some(decoder), card)?;
         bundle.decoder()?;
-        match bundle.encoder() {
+        match bundle.encoder(None) {
             // An encoder that needs a runtime which is not here may still be packed; one left out is no encoder.
             Err(e) if !matches!(e.kind(), ErrorKind::RuntimeMissing | ErrorKind::ModelMissing) => Err(e),
             _ => Ok(bundle),
         }
     }
 
+    /// A bundle whose latents are defined by a fixed-point program: its manifest has `[encoder] arithmetic = "fixed"`.
+    /// `encoder` is the network that the program was made from, if that is to be kept. The decoder is loaded and checked;
+    /// the program is first looked into by the [`FixedEngine`] that runs it.
+    pub fn with_fixed_encoder(
+        manifest_toml: &str,
+        program: Vec<u8>,
+        encoder: Option<Vec<u8>>,
+        decoder: Vec<u8>,
+        card: Option<String>,
+    ) -> Result<Bundle> {
+        let bundle = Self::of_parts(manifest_toml, encoder, Some(program), Some(decoder), card)?;
+        bundle.decoder()?;
+        Ok(bundle)
+    }
+
     /// A bundle of the family `predictor`, which has no networks.
     pub fn of_formulas(manifest_toml: &str, card: Option<String>) -> Result<Bundle> {
-        Self::of_parts(manifest_toml, None, None, card)
+        Self::of_parts(manifest_toml, None, None, None, card)
     }
 
     fn of_parts(
         manifest_toml: &str,
         encoder: Option<Vec<u8>>,
+        program: Option<Vec<u8>>,
         decoder: Option<Vec<u8>>,
         card: Option<String>,
     ) -> Result<Bundle> {
@@ -75,6 +93,7 @@ impl Bundle {
         sections[MANIFEST] = Some(Section::new(manifest_toml.as_bytes().to_vec()));
         sections[DECODER] = decoder.map(Section::new);
         sections[ENCODER] = encoder.map(Section::new);
+        sections[FIXED] = program.map(Section::new);
         sections[CARD] = card.filter(|text| !text.is_empty()).map(|text| Section::new(text.into_bytes()));
         packed::check_lengths(&sections)?;
         Self::from_sections(sections)
@@ -89,6 +108,17 @@ impl Bundle {
         let text = content(&sections, MANIFEST).unwrap_or_default();
         let text = std::str::from_utf8(text).map_err(|e| Error::model(format!("manifest.toml is not UTF-8: {e}")))?;
         let manifest = Manifest::parse(text)?;
+        match (&manifest.encoder, &sections[FIXED]) {
+            (Some(_), None) => {
+                return Err(Error::model(
+                    "manifest.toml has [encoder] arithmetic = \"fixed\": encoder.fixed.json is missing",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(Error::model("encoder.fixed.json needs [encoder] arithmetic = \"fixed\" in manifest.toml"));
+            }
+            _ => {}
+        }
         match (manifest.family, &sections[DECODER], &sections[ENCODER]) {
             (Family::Predictor, None, None) => {}
             (Family::Predictor, ..) => return Err(Error::model("a bundle of the family predictor has no networks")),
@@ -150,6 +180,16 @@ impl Bundle {
         content(&self.sections, ENCODER)
     }
 
+    /// The fixed-point program that defines the latents, if the bundle has one and this copy holds it.
+    pub fn fixed_program(&self) -> Option<&[u8]> {
+        content(&self.sections, FIXED)
+    }
+
+    /// Whether this copy can encode; one for readers cannot.
+    pub fn has_encoder(&self) -> bool {
+        if self.manifest.encoder.is_some() { self.fixed_program().is_some() } else { self.encoder_onnx().is_some() }
+    }
+
     /// The length of the [`Contents::DecoderOnly`] form: what reports call the model's bytes. 0 for a predictor, which no
     /// reader needs.
     pub fn decoder_bytes(&self) -> usize {
@@ -174,26 +214,49 @@ impl Bundle {
         loaded.as_ref().map_err(Clone::clone)
     }
 
-    /// The encoder, loaded once: by our own engine if it has every operator, else by ONNX Runtime.
-    pub fn encoder(&self) -> Result<&dyn Encoder> {
-        let loaded = self.encoder.get_or_init(|| {
-            let Some(onnx) = self.encoder_onnx() else {
-                return Err(Error::new(
-                    ErrorKind::ModelMissing,
+    /// The encoder. A network is loaded once: by our own engine if it has every operator, else by ONNX Runtime. A
+    /// fixed-point program is run by `fixed`, and by nothing else ([`crate::Registry::encoder`] passes the host's).
+    pub fn encoder(&self, fixed: Option<&dyn FixedEngine>) -> Result<Arc<dyn Encoder>> {
+        if !self.has_encoder() {
+            let section = if self.manifest.encoder.is_some() { "encoder.fixed.json" } else { "encoder.onnx" };
+            return Err(Error::new(
+                ErrorKind::ModelMissing,
+                format!(
+                    "this copy of bundle {} ({}) can only be used for reading: it holds no {section}; writing needs the \
+                     full bundle",
+                    self.manifest.name, self.id
+                ),
+            ));
+        }
+        let of = |section| format!("{section} of bundle {}", self.manifest.name);
+        if let (Some(_), Some(section)) = (&self.manifest.encoder, &self.sections[FIXED]) {
+            let engine = fixed.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::RuntimeMissing,
                     format!(
-                        "this copy of bundle {} ({}) can only be used for reading: it holds no encoder.onnx; \
-                         writing needs the full bundle",
+                        "bundle {} ({}) has a fixed-point encoder, and this program has set up nothing that runs one: \
+                         see Registry::set_fixed_engine. Reading needs none",
                         self.manifest.name, self.id
                     ),
-                ));
-            };
-            let encoder = encoder_from_onnx(onnx)
-                .map_err(|e| e.context(format_args!("encoder.onnx of bundle {}", self.manifest.name)))?;
-            let (latents, values) = (self.manifest.latents.count, self.manifest.tile_values());
-            self.check_lengths("encoder.onnx", (encoder.input_len(), values), (encoder.output_len(), latents))?;
-            Ok(encoder)
+                )
+            })?;
+            let encoder = engine
+                .encoder(&section.digest, self.fixed_program().unwrap_or_default())
+                .map_err(|e| e.context(of("encoder.fixed.json")))?;
+            return self.check_encoder("encoder.fixed.json", encoder);
+        }
+        let loaded = self.encoder.get_or_init(|| {
+            let onnx = self.encoder_onnx().unwrap_or_default();
+            let encoder = encoder_from_onnx(onnx).map_err(|e| e.context(of("encoder.onnx")))?;
+            self.check_encoder("encoder.onnx", encoder.into())
         });
-        loaded.as_ref().map(AsRef::as_ref).map_err(Clone::clone)
+        loaded.clone()
+    }
+
+    fn check_encoder(&self, file: &str, encoder: Arc<dyn Encoder>) -> Result<Arc<dyn Encoder>> {
+        let (latents, values) = (self.manifest.latents.count, self.manifest.tile_values());
+        self.check_lengths(file, (encoder.input_len(), values), (encoder.output_len(), latents))?;
+        Ok(encoder)
     }
 
     fn check_lengths(&self, file: &str, input: (usize, usize), output: (usize, usize)) -> Result<()> {

@@ -6,23 +6,26 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: [u8; 4] = *b"BALB";
-const VERSION: u8 = 1;
+/// 2 has `encoder.fixed.json`, 1 has not.
+const VERSIONS: std::ops::RangeInclusive<u8> = 1..=2;
 /// Magic, version, number of sections.
 const HEADER_BYTES: usize = 6;
 const CHECKSUM_BYTES: usize = 8;
 
 /// The sections in their one order: name, largest length, whether every copy has to have its content, whether it is part
 /// of the id.
-const SECTIONS: [(&str, u64, bool, bool); 4] = [
+const SECTIONS: [(&str, u64, bool, bool); 5] = [
     ("manifest.toml", 1 << 20, true, true),
     ("decoder.onnx", 1 << 28, true, true),
     ("encoder.onnx", 1 << 28, false, true),
+    ("encoder.fixed.json", 1 << 28, false, true),
     ("CARD.md", 1 << 20, false, false),
 ];
 pub(super) const MANIFEST: usize = 0;
 pub(super) const DECODER: usize = 1;
 pub(super) const ENCODER: usize = 2;
-pub(super) const CARD: usize = 3;
+pub(super) const FIXED: usize = 3;
+pub(super) const CARD: usize = 4;
 
 /// A compressed section may grow by this factor at most when read, so that a small file cannot claim gigabytes.
 const MAX_RATIO: u64 = 1024;
@@ -99,11 +102,16 @@ pub(super) fn write(sections: &Sections, keep: impl Fn(usize) -> bool) -> Vec<u8
     let n_sections = sections.iter().flatten().count() as u8;
     let mut out = Vec::with_capacity(HEADER_BYTES + table.len() + payload.len() + CHECKSUM_BYTES);
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[VERSION, n_sections]);
+    out.extend_from_slice(&[version(sections), n_sections]);
     out.extend_from_slice(&table);
     out.extend_from_slice(&payload);
     out.extend_from_slice(&xxh3_64(&out).to_le_bytes());
     out
+}
+
+/// The lowest version that has these sections.
+fn version(sections: &Sections) -> u8 {
+    if sections[FIXED].is_some() { 2 } else { 1 }
 }
 
 fn compress(content: &[u8]) -> (u8, Vec<u8>) {
@@ -127,10 +135,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sections> {
             &bytes[..bytes.len().min(4)]
         )));
     }
-    if bytes[4] != VERSION {
+    if !VERSIONS.contains(&bytes[4]) {
         return Err(Error::new(
             ErrorKind::Version,
-            format!("bundle format version {}: this version reads {VERSION}", bytes[4]),
+            format!("bundle format version {}: this version reads up to {}", bytes[4], VERSIONS.end()),
         ));
     }
     let Some((body, checksum)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
@@ -158,6 +166,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sections> {
         let [how] = take::<1>(&mut cursor)?;
         stored[i] = (how, u64::from_le_bytes(take(&mut cursor)?));
         sections[i] = Some(Section { length, digest, content: None });
+    }
+    if bytes[4] != version(&sections) {
+        return Err(Error::corrupt(format!("bundle: version {} with the sections of another", bytes[4])));
     }
     check_lengths(&sections).map_err(|e| Error::corrupt(e.message()).context("bundle"))?;
     for (i, (name, _, required, _)) in SECTIONS.into_iter().enumerate() {

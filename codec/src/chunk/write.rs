@@ -47,7 +47,7 @@ pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec
         values
     };
     let (models, predictors) = models(params, registry)?;
-    let stream = Auction { params, canonical, models, predictors }.run()?;
+    let stream = Auction { params, canonical, registry, models, predictors }.run()?;
     if params.check_decode {
         check_decode(params, values, &stream, registry)?;
     }
@@ -113,6 +113,7 @@ pub(super) struct Auction<'a> {
     pub(super) params: &'a Params,
     /// Little-endian elements.
     pub(super) canonical: &'a [u8],
+    registry: &'a Registry,
     models: Bundles,
     predictors: Bundles,
 }
@@ -283,7 +284,7 @@ impl Auction<'_> {
                 // Nothing but the model knows outliers.
                 let cost_of_best = if params.keep_outliers == Some(true) { usize::MAX } else { cost_of_best };
                 let Some(to_beat) = cost_of_best.checked_sub(carried(bundle)) else { continue };
-                match family.encode(bundle, part, to_beat) {
+                match family.encode(bundle, self.registry, part, to_beat) {
                     Ok(Some(payload)) => {
                         let bytes = with_method(family.method(), payload);
                         if bytes.len() < to_beat {
@@ -291,8 +292,8 @@ impl Auction<'_> {
                         }
                     }
                     Ok(None) => {}
-                    // A model that nobody asked for by name may fail (its encoder can need a runtime that is not
-                    // here); the classical candidates serve.
+                    // A model that nobody asked for by name may fail (its encoder can need a runtime or an engine that is
+                    // not here); the classical candidates serve.
                     Err(e) if params.model != ModelChoice::Auto => return Err(e),
                     Err(_) => {}
                 }
@@ -310,7 +311,7 @@ impl Auction<'_> {
         let mut best: Option<Winner> = None;
         for bundle in &self.models {
             let Some(family) = family::of(bundle) else { continue };
-            if let Some(payload) = family.encode(bundle, part, usize::MAX)? {
+            if let Some(payload) = family.encode(bundle, self.registry, part, usize::MAX)? {
                 let bytes = with_method(family.method(), payload);
                 match &mut best {
                     Some(best) => best.keep_smaller(bytes, Some(bundle.clone())),

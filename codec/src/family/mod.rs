@@ -8,6 +8,7 @@ use crate::bundle::{Bundle, Family as FamilyName};
 use crate::candidate::{Part, Target};
 use crate::error::Result;
 use crate::params::Dtype;
+use crate::registry::Registry;
 
 /// What the auction and the reader ask of a family.
 pub(crate) trait Family: Sync {
@@ -20,8 +21,8 @@ pub(crate) trait Family: Sync {
     /// Whether a bundle can predict arrays like this; the error says why not.
     fn fits(&self, bundle: &Bundle, dtype: Dtype, shape: &[usize]) -> Result<()>;
 
-    /// Encodes a part if that may take fewer than `to_beat` bytes.
-    fn encode(&self, bundle: &Bundle, part: &Part<'_>, to_beat: usize) -> Result<Option<Vec<u8>>>;
+    /// Encodes a part if that may take fewer than `to_beat` bytes; `registry` has the bundle's encoder.
+    fn encode(&self, bundle: &Bundle, registry: &Registry, part: &Part<'_>, to_beat: usize) -> Result<Option<Vec<u8>>>;
 
     /// Decodes what [`Family::encode`] wrote.
     fn decode(&self, bundle: &Bundle, payload: &[u8], shape: &[usize], target: &mut Target<'_>) -> Result<()>;

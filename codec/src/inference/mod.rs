@@ -7,12 +7,14 @@
 //! operator so that it can be written again from there.
 
 mod activation;
+mod fixed;
 mod kernels;
 mod onnx;
 mod ort;
 mod plan;
 mod softfma;
 
+pub use fixed::FixedEngine;
 pub use kernels::{SimdPath, has_fma};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -124,7 +126,7 @@ pub trait Encoder: Send + Sync {
     fn input_len(&self) -> usize;
     /// Latents of one row.
     fn output_len(&self) -> usize;
-    /// What computes it, for reports: `exact`, or `onnxruntime`.
+    /// What computes it, for reports: `exact`, `onnxruntime`, `fixed`.
     fn engine(&self) -> &'static str;
     /// Computes `rows` rows.
     fn encode(&self, rows: usize, input: &[f32], output: &mut [f32]) -> Result<()>;

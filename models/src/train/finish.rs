@@ -81,6 +81,7 @@ pub(super) fn finish(
         input: Input { tile: tiles.tile.clone(), normalisation: tiles.normalisation.clone() },
         latents: Latents { count: k, step: steps.clone() },
         predictor: None,
+        encoder: None,
         density: None,
         training: Default::default(),
         metrics: Default::default(),

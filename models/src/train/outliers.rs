@@ -77,8 +77,8 @@ pub(super) fn remove(
     let mut tiles = all(&left_out)?;
     for _ in 0..options.remove_outliers {
         let bundle = train(&tiles, &brief)?.bundle;
-        let (encoder, decoder, d) = (bundle.encoder()?, bundle.decoder()?, tiles.len());
-        let (density, scores) = fit(encoder, decoder, &tiles.training, d, options.outlier_quantile)?;
+        let (encoder, decoder, d) = (bundle.encoder(None)?, bundle.decoder()?, tiles.len());
+        let (density, scores) = fit(&*encoder, decoder, &tiles.training, d, options.outlier_quantile)?;
         let before = left_out.len();
         let found = tiles.training_indices.iter().zip(&scores).filter(|(_, score)| **score > density.threshold);
         left_out.extend(found.map(|(i, _)| *i));

@@ -234,7 +234,7 @@ fn show(model: &str) -> Result<Outcome> {
         bundle.id(),
         bytes(bundle.to_bytes(Contents::Full).len() as u64),
         bytes(bundle.to_bytes(Contents::DecoderOnly).len() as u64),
-        if bundle.encoder_onnx().is_some() { "yes" } else { "no: can only read" },
+        if bundle.has_encoder() { "yes" } else { "no: can only read" },
         bundle.manifest_toml().trim_end()
     );
     if let Some(card) = bundle.card() {
@@ -392,7 +392,7 @@ fn summary(bundle: &Bundle) -> serde_json::Value {
         "tile": m.input.tile,
         "latents": m.latents.count,
         "steps": m.latents.step.iter().map(|&s| number(s)).collect::<Vec<_>>(),
-        "has_encoder": bundle.encoder_onnx().is_some(),
+        "has_encoder": bundle.has_encoder(),
         "packed_bytes": bundle.to_bytes(Contents::Full).len(),
         "decoder_packed_bytes": bundle.to_bytes(Contents::DecoderOnly).len(),
         "is_builtin": is_builtin(&bundle.id()),

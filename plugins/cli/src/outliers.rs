@@ -9,7 +9,7 @@ use crate::outcome::{Outcome, count, number, table};
 use crate::progress::Progress;
 use baler_codec::bundle::BundleId;
 use baler_codec::standalone::{DEFAULT_CHUNK_BYTES, rows_per_chunk};
-use baler_codec::{Bound, Bundle, ErrorKind, ModelChoice, Params, score_tiles};
+use baler_codec::{Bound, Bundle, ErrorKind, ModelChoice, Params, Registry, score_tiles};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -106,7 +106,7 @@ impl OutliersArgs {
                         array.skip(values.len());
                         return Ok(());
                     };
-                    match array.score(bundle, by_chunk, index, &mut found) {
+                    match array.score(bundle, models.registry(), by_chunk, index, &mut found) {
                         Ok(()) => {}
                         Err(e) if e.kind() == ErrorKind::InvalidArgument && bundle.manifest().density.is_some() => {
                             array.is_wanted = false;
@@ -195,6 +195,7 @@ impl Scored {
     fn score(
         &mut self,
         bundle: &Bundle,
+        registry: &Registry,
         by_chunk: bool,
         index: usize,
         found: &mut Vec<Outlier>,
@@ -216,7 +217,7 @@ impl Scored {
             params.byte_order = self.array.byte_order;
             params.fill.clone_from(&self.array.fill);
             let values: Vec<u8> = self.pending.drain(..(rows * row_bytes) as usize).collect();
-            let scores = score_tiles(bundle, &params, &values)?;
+            let scores = score_tiles(bundle, &params, &values, registry)?;
             found.extend(scores.outliers().into_iter().map(|i| {
                 let mut at: Vec<u64> = scores.corner(i).iter().map(|&c| c as u64).collect();
                 if let Some(first) = at.first_mut() {
@@ -239,7 +240,7 @@ impl Scored {
 /// The full copy of a file's own model, which scoring needs.
 fn with_encoder(models: &Models, id: &BundleId) -> Result<Arc<Bundle>> {
     let bundle = models.registry().find(id)?;
-    if bundle.encoder_onnx().is_none() {
+    if !bundle.has_encoder() {
         let name = &bundle.manifest().name;
         return Err(Failure::new(
             Code::Model,

@@ -87,7 +87,7 @@ pub(crate) fn find(api: Option<&'static Api>, id: &BundleId) -> Result<Arc<Bundl
     let sources = sources(api);
     for source in &sources {
         if let Ok(Some(bundle)) = source.find(id) {
-            if bundle.encoder_onnx().is_some() {
+            if bundle.has_encoder() {
                 return Ok(bundle);
             }
             found.get_or_insert(bundle);
@@ -114,7 +114,7 @@ pub(crate) fn pick_for_auto(shape: &[usize], chunk_bytes: usize) -> Option<Arc<B
         .iter()
         .skip(1)
         .flat_map(|source| source.list())
-        .filter(|b| fits(b, shape) && b.encoder_onnx().is_some() && !is_builtin(&b.id()))
+        .filter(|b| fits(b, shape) && b.has_encoder() && !is_builtin(&b.id()))
         .filter(|b| b.decoder_bytes() <= chunk_bytes / 4)
         .max_by_key(|b| (b.manifest().tile_values(), b.manifest().name.clone()))
 }

@@ -10,7 +10,7 @@ use crate::bundles;
 use crate::cd_values::{self, Array, MAX_WORDS, Request};
 use crate::datatype::element_of;
 use crate::h5::{Api, Herr, Hid, Hsize, api_of};
-use baler_codec::{Bound, Error, ModelChoice, Params, Result};
+use baler_codec::{Bound, Error, ModelChoice, Params, Registry, Result};
 use libc::{c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -195,7 +195,7 @@ unsafe fn check_position(api: &Api, dcpl: Hid) -> Result<()> {
 /// is enough to read and not to write; within a bound the other candidates can do the work.
 fn drop_unusable_model(api: &'static Api, request: &mut Request) {
     let ModelChoice::Bundle(id) = request.model else { return };
-    if request.bound != Bound::Latent && bundles::find(Some(api), &id).is_ok_and(|b| b.encoder_onnx().is_none()) {
+    if request.bound != Bound::Latent && bundles::find(Some(api), &id).is_ok_and(|b| !b.has_encoder()) {
         request.model = ModelChoice::Auto;
     }
 }
@@ -221,7 +221,7 @@ fn choose_model(api: &'static Api, mut request: Request, store: bool) -> Result<
                     array.shape
                 )));
             }
-            bundle.encoder()?;
+            Registry::new().encoder(&bundle)?;
             if store && !request.embed && !bundles::is_builtin(&id) {
                 request.embed = !bundles::write_to_file(api, &bundle);
             }

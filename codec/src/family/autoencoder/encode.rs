@@ -10,11 +10,13 @@ use crate::params::Effort;
 use crate::predict::search::bits_per_value;
 use crate::predict::stream::{self, Ints};
 use crate::quantize::half_step;
+use crate::registry::Registry;
 use crate::wire::Writer;
 
 /// What encoding keeps at hand.
 pub(crate) struct EncoderSide<'a> {
     pub(super) bundle: &'a Bundle,
+    registry: &'a Registry,
     pub(super) part: &'a Part<'a>,
     pub(super) tiling: Tiling,
     /// Special values repeat the ordinary one before, so that the network never sees them; where each column has its own
@@ -29,7 +31,7 @@ pub(crate) struct EncoderSide<'a> {
 const SAMPLE_VALUES: usize = 1 << 16;
 
 impl<'a> EncoderSide<'a> {
-    pub fn new(bundle: &'a Bundle, part: &'a Part<'a>) -> Option<Self> {
+    pub fn new(bundle: &'a Bundle, registry: &'a Registry, part: &'a Part<'a>) -> Option<Self> {
         let mut values = part.elements.to_numbers();
         let is_ordinary = |i: usize, v: f64| !part.specials.is_masked(i) && v.is_finite();
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -82,7 +84,7 @@ impl<'a> EncoderSide<'a> {
         };
         let frame = Frame { offset, scale, step, mean_step, latent_factor: 1.0 };
         let tiling = Tiling::new(part.shape, &bundle.manifest().input.tile);
-        Some(Self { bundle, part, tiling, values, frame, allowed })
+        Some(Self { bundle, registry, part, tiling, values, frame, allowed })
     }
 
     pub fn encode(mut self, to_beat: usize) -> Result<Option<Vec<u8>>> {
@@ -121,7 +123,7 @@ impl<'a> EncoderSide<'a> {
 
     /// Quantised means, and latents (tile by tile).
     pub(super) fn run_encoder(&self, tiles: &[usize]) -> Result<(Vec<i64>, Vec<f32>)> {
-        let encoder = self.bundle.encoder()?;
+        let encoder = self.registry.encoder(self.bundle)?;
         let (n_in, n_latents) = (self.tiling.tile_values(), self.bundle.manifest().latents.count);
         let mut means = Vec::new();
         let mut latents = vec![0.0; tiles.len() * n_latents];

@@ -6,13 +6,14 @@ use super::{TILES_AT_ONCE, Tiling};
 use crate::bundle::{Bundle, Density};
 use crate::candidate::Part;
 use crate::error::Result;
+use crate::registry::Registry;
 
 impl EncoderSide<'_> {
     /// Extents of the array of tiles, and the score of each. The bundle must have a density.
-    pub fn score_all(bundle: &Bundle, part: &Part<'_>) -> Result<(Vec<usize>, Vec<f64>)> {
+    pub fn score_all(bundle: &Bundle, registry: &Registry, part: &Part<'_>) -> Result<(Vec<usize>, Vec<f64>)> {
         let tiling = Tiling::new(part.shape, &bundle.manifest().input.tile);
         let n_tiles = tiling.n_tiles();
-        let (Some(side), Some(density)) = (EncoderSide::new(bundle, part), &bundle.manifest().density) else {
+        let (Some(side), Some(density)) = (EncoderSide::new(bundle, registry, part), &bundle.manifest().density) else {
             // Nothing but gaps, or one value throughout.
             return Ok((tiling.lattice, vec![0.0; n_tiles]));
         };

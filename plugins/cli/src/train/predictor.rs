@@ -108,6 +108,7 @@ fn bundle(args: &TrainArgs, dataset: &Dataset, split: &Split, values: &[f32], fo
         license: args.license.clone().unwrap_or_else(|| "LicenseRef-unknown".into()),
         input: Default::default(),
         latents: Default::default(),
+        encoder: None,
         predictor: Some(Predictor {
             columns,
             formulas: found.iter().map(|f| ColumnFormula { column: f.column, formula: f.formula.clone() }).collect(),
