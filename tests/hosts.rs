@@ -4,12 +4,14 @@
 //!
 //! The HDF5 trials need h5repack and friends (package hdf5-tools), a C compiler and libhdf5's headers (libhdf5-dev),
 //! nccopy (netcdf-bin), and a Python with numpy and h5py: `BALER_PYTHON`, or `.venv/bin/python` in the checkout. Those of the
-//! report need chromium and the program `baler`.
+//! report need chromium and the program `baler`, those of the reference decoder the packages that it names.
 
 #[path = "hosts/bench.rs"]
 mod bench;
 #[path = "hosts/hdf5/mod.rs"]
 mod hdf5;
+#[path = "hosts/reference.rs"]
+mod reference;
 #[path = "hosts/report.rs"]
 mod report;
 
@@ -22,7 +24,7 @@ use std::sync::Arc;
 type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
 
 /// One line per host.
-const HOSTS: &[Trials] = &[hdf5::trials, report::trials];
+const HOSTS: &[Trials] = &[hdf5::trials, reference::trials, report::trials];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -120,7 +120,7 @@ fn quarter(x: f64, quadrants: i64) -> f64 {
     let n = (x * std::f64::consts::FRAC_2_PI + 0.5).floor();
     let r = (x - n * HALF_PI_HIGH) - n * HALF_PI_LOW;
     let r2 = r * r;
-    let quadrant = n as i64 + quadrants;
+    let quadrant = (n as i64).wrapping_add(quadrants);
     let value = if quadrant & 1 == 0 {
         // sin(r) = r - r^3/3! + r^5/5! - ...
         r + r * r2 * SINE.iter().fold(0.0, |p, c| p * r2 + c)
@@ -245,5 +245,7 @@ mod tests {
             assert!((cosh(x / 100.0) / (x / 100.0).cosh() - 1.0).abs() < 7e-16, "cosh {x}");
         }
         assert!(sin(f64::INFINITY).is_nan() && cos(f64::NAN).is_nan());
+        // Quadrants beyond 64 bits.
+        assert!(cos(1e300).is_nan());
     }
 }

@@ -1,163 +1,29 @@
 //! The bound holds for every dtype, rank, bound, byte order and kind of value; special values come back bit for bit.
 
+#[path = "common/random.rs"]
+mod random;
+
 use baler_codec::{Bound, ByteOrder, Dtype, Effort, Limits, Params, Registry, check, decode, describe, encode};
 use proptest::prelude::*;
+use random::{Case, Rng, to_bits, to_bytes};
 
 const FLOATS: [Dtype; 3] = [Dtype::F16, Dtype::F32, Dtype::F64];
 
-/// A small generator of our own, so that a failure names a seed and nothing else.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-/// Values of one kind as little-endian bits of `dtype`.
-fn values(rng: &mut Rng, dtype: Dtype, n: usize, kind: u64) -> Vec<u64> {
-    let mask = u64::MAX >> (64 - 8 * dtype.size_bytes());
-    let (mut walk, step) = (0.0f64, 10f64.powf(rng.unit() * 8.0 - 4.0));
-    (0..n)
-        .map(|i| {
-            let smooth = (i as f64 * 0.05).sin() * 3.0 + (i as f64 * 0.011).cos();
-            let v = match kind {
-                // Any bits at all: NaN payloads, infinities, subnormals, extremes.
-                0 => return rng.next() & mask,
-                1 => smooth,
-                2 => {
-                    walk += (rng.unit() - 0.5) * step;
-                    walk
-                }
-                // Exact halves and ties.
-                3 => (rng.below(64) as f64 - 32.0) * 0.5,
-                4 => 42.0,
-                // Subnormals of every dtype.
-                5 => return rng.below(1 << 9) & mask,
-                // Huge dynamic range.
-                6 => (rng.unit() - 0.5) * 10f64.powf(rng.unit() * 600.0 - 300.0),
-                7 => (rng.unit() - 0.5) * 1.7e308 * 2.0 * 0.999,
-                // Mostly smooth with NaN, infinities and -0.0 between.
-                8 => match rng.below(12) {
-                    0 => f64::NAN,
-                    1 => f64::INFINITY,
-                    2 => f64::NEG_INFINITY,
-                    3 => -0.0,
-                    _ => smooth,
-                },
-                // Sentinels.
-                _ => {
-                    if rng.below(3) == 0 {
-                        -999.0
-                    } else {
-                        (rng.unit() * 100.0).floor()
-                    }
-                }
-            };
-            to_bits(dtype, v)
-        })
-        .collect()
-}
-
-fn to_bits(dtype: Dtype, v: f64) -> u64 {
-    match dtype {
-        // Far enough for test values: f16 by way of its own decoder would test the codec with itself.
-        Dtype::F16 => u64::from(f16_bits(v)),
-        Dtype::F32 => u64::from((v as f32).to_bits()),
-        Dtype::F64 => v.to_bits(),
-        Dtype::I8 => u64::from(v as i8 as u8),
-        Dtype::I16 => u64::from(v as i16 as u16),
-        Dtype::I32 => u64::from(v as i32 as u32),
-        Dtype::I64 => v as i64 as u64,
-        Dtype::U8 => u64::from(v as u8),
-        Dtype::U16 => u64::from(v as u16),
-        Dtype::U32 => u64::from(v as u32),
-        Dtype::U64 => v as u64,
-    }
-}
-
-/// Truncates to binary16; exactness does not matter here.
-fn f16_bits(v: f64) -> u16 {
-    let bits = (v as f32).to_bits();
-    let sign = (bits >> 16) as u16 & 0x8000;
-    let exponent = (bits >> 23 & 0xff) as i32 - 127;
-    match exponent {
-        128 if bits & 0x7f_ffff != 0 => sign | 0x7e01,
-        16.. => sign | 0x7c00,
-        -14..=15 => sign | ((exponent + 15) as u16) << 10 | (bits >> 13 & 0x3ff) as u16,
-        _ => sign,
-    }
-}
-
-fn to_bytes(dtype: Dtype, order: ByteOrder, bits: &[u64]) -> Vec<u8> {
-    bits.iter()
-        .flat_map(|b| {
-            let mut bytes = b.to_le_bytes()[..dtype.size_bytes()].to_vec();
-            if order == ByteOrder::Big {
-                bytes.reverse();
-            }
-            bytes
-        })
-        .collect()
-}
-
-fn shape_of_rank(rng: &mut Rng, rank: usize) -> Vec<usize> {
-    (0..rank).map(|_| if rank > 4 { 1 + rng.below(3) as usize } else { 1 + rng.below(14) as usize }).collect()
-}
-
 fn one_case(seed: u64) {
-    let mut rng = Rng(seed);
-    let dtype = Dtype::ALL[rng.below(11) as usize];
-    let rank = rng.below(7) as usize;
-    let mut shape = shape_of_rank(&mut rng, rank);
-    if rng.below(40) == 0 && rank > 0 {
-        shape[0] = 0;
-    }
-    let n: usize = shape.iter().product();
-    let kind = rng.below(10);
-    let bits = values(&mut rng, dtype, n, kind);
-    let magnitude = 10f64.powf(rng.unit() * 8.0 - 6.0);
-    let bound = match rng.below(6) {
-        0 => Bound::Lossless,
-        1 => Bound::Abs(if rng.below(4) == 0 { 0.5 } else { magnitude }),
-        2 => Bound::Abs(10f64.powf(rng.unit() * 600.0 - 300.0)),
-        3 => Bound::Rel((magnitude / 100.0).min(0.5)),
-        4 => Bound::PwRel((magnitude / 100.0).min(0.5)),
-        _ => Bound::Psnr(20.0 + rng.unit() * 100.0),
-    };
-    let mut params = Params::new(dtype, &shape, bound);
-    params.byte_order = if rng.below(2) == 0 { ByteOrder::Little } else { ByteOrder::Big };
-    params.per_column = rank > 0 && rng.below(3) == 0;
-    params.effort = [Effort::Fast, Effort::Default, Effort::Max][rng.below(3) as usize];
-    if n > 0 && rng.below(3) == 0 {
-        let fill = bits[rng.below(n as u64) as usize];
-        params.fill = Some(to_bytes(dtype, params.byte_order, &[fill]));
-    }
-    let original = to_bytes(dtype, params.byte_order, &bits);
+    let Case { params, original, kind } = random::case(seed);
     let registry = Registry::new();
-    let what = format!("seed {seed}: {dtype} {shape:?} kind {kind} {params:?}");
+    let what = format!("seed {seed}: kind {kind} {params:?}");
     let chunk = encode(&params, &original, &registry).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let (shape, rank) = (&params.shape, params.shape.len());
     let columns = if params.per_column { shape.last().copied().unwrap_or(1) } else { 1 };
     assert!(chunk.len() <= original.len() + 64 + 2 * rank + 6 * columns, "{what}: {} bytes", chunk.len());
     let back = decode(&chunk, &registry, &Limits::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert_eq!((back.dtype, back.byte_order, &back.shape), (dtype, params.byte_order, &shape), "{what}");
+    assert_eq!((back.dtype, back.byte_order, &back.shape), (params.dtype, params.byte_order, shape), "{what}");
     let found = check(&params, &original, &back.values).unwrap();
     assert!(found.is_kept(), "{what}: {found:?}");
     let description = describe(&chunk).unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert_eq!(description.header.bound, bound);
-    if bound == Bound::Lossless {
+    assert_eq!(description.header.bound, params.bound);
+    if params.bound == Bound::Lossless {
         assert_eq!(back.values, original, "{what}");
     }
     // Encoding is a function: the same input gives the same chunk, and the decoded values encode within the bound again.

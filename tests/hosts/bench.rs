@@ -24,6 +24,10 @@ pub enum Need {
     StaticLibHdf5,
     /// The shared libhdf5 of the system, for loading.
     SharedLibHdf5,
+    /// A Python with what `tests/reference_decoder.py` needs.
+    ReferenceDecoder,
+    /// A Python with onnxruntime.
+    OnnxRuntime,
 }
 
 /// Result of a trial: lines worth printing.
@@ -100,6 +104,10 @@ impl Bench {
                 Need::LibHdf5 => works("cc".as_ref(), &["--version"]) && works("pkg-config".as_ref(), &["hdf5"]),
                 Need::StaticLibHdf5 => works("cc".as_ref(), &["--version"]) && static_libhdf5().is_some(),
                 Need::SharedLibHdf5 => shared_libhdf5().is_some(),
+                Need::ReferenceDecoder => {
+                    works(self.python.as_os_str(), &["-c", "import numpy, onnx, pcodec, xxhash, zstandard"])
+                }
+                Need::OnnxRuntime => works(self.python.as_os_str(), &["-c", "import onnx, onnxruntime"]),
             }
         })
     }
@@ -124,11 +132,17 @@ impl Bench {
         success(self.command(folder, program).args(arguments))
     }
 
+    /// A Python that leaves no files behind and says where it crashed.
+    pub fn python(&self, folder: &Path) -> Command {
+        let mut command = self.command(folder, &self.python);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONFAULTHANDLER", "1");
+        command
+    }
+
     /// A function of `hosts/hdf5/cases.py`.
     pub fn case_command(&self, folder: &Path, arguments: &[&str]) -> Command {
-        let mut command = self.command(folder, &self.python);
+        let mut command = self.python(folder);
         command.arg(self.root.join("tests/hosts/hdf5/cases.py")).args(arguments);
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONFAULTHANDLER", "1");
         command
     }
 
@@ -156,6 +170,10 @@ impl Need {
             Need::LibHdf5 => "cc and pkg-config hdf5".into(),
             Need::StaticLibHdf5 => "libhdf5.a".into(),
             Need::SharedLibHdf5 => "the system's libhdf5".into(),
+            Need::ReferenceDecoder => {
+                "a Python with numpy, onnx, pcodec, xxhash and zstandard: set BALER_PYTHON".into()
+            }
+            Need::OnnxRuntime => "a Python with onnx and onnxruntime: set BALER_PYTHON".into(),
         }
     }
 }

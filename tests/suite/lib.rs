@@ -1,3 +1,5 @@
-//! Shared by the tests: generators and checks.
+//! What several tests of the workspace share.
 
+#[path = "../../codec/tests/common/random.rs"]
+pub mod random;
 pub mod walsh;

@@ -1,0 +1,68 @@
+"""Fitted: integers predicted as weighted sums of their neighbours."""
+
+import itertools
+import math
+
+import numpy as np
+
+from . import integers
+from .interpolated import extents_of
+from .wire import Reader, need, signed
+
+ALL = "0001 0010 0011 001-1 0002 0020 0012 001-2 0021 002-1 0003"
+WITHIN = "0100 0101 010-1 0110 01-10 0111 011-1 01-11 01-1-1 0102 010-2 0120 01-20 0200"
+ACROSS = "1000 1001 100-1 1010 10-10 1100 1-100 2000"
+
+
+def steps(text):
+    """Steps back along (a, b, c, d)."""
+    found = []
+    for word in text.split():
+        step, sign = [], 1
+        for character in word:
+            if character == "-":
+                sign = -1
+            else:
+                step.append(sign * int(character))
+                sign = 1
+        found.append(tuple(step))
+    return found
+
+
+def decode(chunk, reader, shape, specials):
+    from .part import Exceptions, Quantiser, bytes_field
+
+    n = math.prod(shape)
+    quantiser, exceptions = Quantiser(reader, chunk.dtype), Exceptions(reader, n, chunk.dtype)
+    extents = extents_of(reader, n)
+    occurring = reader.varint()
+    need(occurring <= n, "more integers than values")
+    table = []
+    if occurring:
+        table = [reader.svarint()]
+        gaps = Reader(bytes_field(reader.block(), 10 * (occurring - 1)))
+        for _ in range(occurring - 1):
+            table.append(table[-1] + gaps.varint() + 1)
+        gaps.end()
+        need(table[-1] < 1 << 63, "integers beyond 64 bits")
+    sets = {}
+    for k in range(4):
+        if (k & 1 and extents[1] <= 1) or (k & 2 and extents[0] <= 1):
+            continue
+        neighbours = steps(ALL) + (steps(WITHIN) if k & 1 else []) + (steps(ACROSS) if k & 2 else [])
+        weights = [reader.svarint() for _ in neighbours]
+        need(all(-(1 << 31) <= w < 1 << 31 for w in weights), "a weight beyond 32 bits")
+        sets[k] = list(zip(neighbours, weights))
+    residual = integers.decode(reader, n, specials.out)
+    q = [0] * n
+    strides = [extents[1] * extents[2] * extents[3], extents[2] * extents[3], extents[3], 1]
+    for i, at in enumerate(itertools.product(*map(range, extents))):
+        anchor = next((q[i - s] for x, s in reversed(list(zip(at, strides))) if x), 0)
+        total = 1 << 15
+        for step, weight in sets[(at[1] > 0) + 2 * (at[0] > 0)]:
+            if all(0 <= x - s < e for x, s, e in zip(at, step, extents)):
+                total += weight * (q[i - sum(s * t for s, t in zip(step, strides))] - anchor)
+        q[i] = signed(anchor + (signed(total) >> 16) + (0 if specials.out[i] else int(residual[i])))
+    if occurring:
+        q = [table[max(0, min(occurring - 1, rank))] for rank in q]
+    return exceptions.put(quantiser.values(np.array(q, "i8")))

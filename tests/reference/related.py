@@ -1,0 +1,184 @@
+"""Related: a column given other columns of the chunk."""
+
+import math
+
+import numpy as np
+
+from . import elementary as fixed
+from .context import RangeDecoder
+from .mixed import X_MOST, Counter, clamp_x, tables
+from .wire import need, signed
+
+MASK = (1 << 64) - 1
+FUNCTIONS = [
+    lambda x: x,
+    lambda x: x * x,
+    lambda x: 1 / x,
+    lambda x: np.sqrt(np.abs(x)),
+    fixed.sin,
+    fixed.cos,
+    fixed.exp,
+    fixed.sinh,
+    fixed.cosh,
+    lambda x: fixed.ln(np.abs(x)),
+    np.abs,
+]
+OUTER = [
+    lambda x: x,
+    lambda x: np.sqrt(np.where(x > 0, x, 0.0)),
+    fixed.asinh,
+    fixed.exp,
+    fixed.ln,
+    lambda x: 1 / x,
+]
+
+
+class Formula:
+    def __init__(self, reader):
+        self.outer, count = reader.u8(), reader.u8()
+        need(self.outer < len(OUTER) and 1 <= count <= 32, "outer function or number of terms")
+        self.terms = []
+        for _ in range(count):
+            coefficient, factors = reader.f64(), []
+            need(math.isfinite(coefficient), "a coefficient that is not finite")
+            need((n_factors := reader.u8()) <= 6, "more than 6 factors")
+            for _ in range(n_factors):
+                function, column = reader.u8(), reader.varint()
+                need(function < len(FUNCTIONS), "unknown function")
+                factors.append((function, column))
+            self.terms.append((coefficient, factors))
+        self.columns = sorted({column for _, factors in self.terms for _, column in factors})
+        self.deltas = [reader.f64() for _ in self.columns]
+        reader.end()
+
+    def value(self, columns, rows):
+        total = np.zeros(rows)
+        for coefficient, factors in self.terms:
+            term = np.full(rows, coefficient)
+            for function, column in factors:
+                term = term * FUNCTIONS[function](columns[column])
+            total = total + term
+        return OUTER[self.outer](total)
+
+
+def position(quantiser, v):
+    """The position of binary64 values among the integers of a quantiser."""
+    if quantiser.kind in (1, 2):
+        return (v - float(quantiser.offset)) / float(quantiser.step)
+    dtype = quantiser.dtype
+    rounded = v.astype(dtype)
+    bits = rounded.view(f"u{dtype.itemsize}").astype("u8")
+    sign = np.uint64(1 << (8 * dtype.itemsize - 1))
+    pattern = (bits & (sign - np.uint64(1))).astype("i8").astype("f8")
+    pattern = np.where(bits & sign, -pattern, pattern)
+    step = 2.0**quantiser.shift if quantiser.kind == 0 else float(quantiser.step)
+    return np.where(np.isnan(v), np.nan, pattern / step)
+
+
+def centres(formula, quantiser, columns, rows):
+    """Centre, fraction and spread of each row."""
+    p = position(quantiser, formula.value(columns, rows))
+    good = np.abs(p) < 2.0**60
+    centre = np.where(good, np.floor(np.where(good, p, 0) + 0.5), 0)
+    fraction = np.where(good, np.clip((((p - centre) + 0.5) * 8), 0, 7), 0).astype("i8")
+    total = np.zeros(rows)
+    for column, delta in zip(formula.columns, formula.deltas):
+        if delta != 0:
+            moved = {**columns, column: columns[column] + delta}
+            difference = position(quantiser, formula.value(moved, rows)) - p
+            total = total + difference * difference
+    s = np.sqrt(total)
+    level = np.clip((s.view("u8") >> np.uint64(51)).astype("i8") - 2022, 1, 63)
+    spread = np.where(good, np.where(np.isnan(s), 1, level), 0)
+    return centre.astype("i8"), fraction, spread
+
+
+def bins(values):
+    """The fine and coarse bin of each row of a column."""
+
+    def ordered(v):
+        b = v.view("i8")
+        return b ^ ((b >> 63).view("u8") >> np.uint64(1)).view("i8")
+
+    keys = ordered(values)
+    sample = np.sort(keys[:: -(-len(keys) // 65536)])
+    m = len(sample)
+    thresholds = sorted({int(sample[i * m // 256]) for i in range(1, 256)} - {int(sample[0])})
+    fine = np.searchsorted(thresholds, keys, side="right")
+    count = len(thresholds) + 1
+    return fine, fine if count <= 32 else 32 * fine // count
+
+
+def contexts_of(i, last, before, guess, parents, pair):
+    first = parents[0][1][i] if parents else 0
+    u = 32 * first + (pair[i] if pair is not None else 0)
+    found = [0, last]
+    if guess is not None:
+        _, fraction, spread = guess
+        found += [8 * spread[i] + fraction[i], spread[i], 32 * spread[i] + first]
+    else:
+        found.append((last >> 2) << 32 | before >> 2)
+        if parents:
+            found += [u, 32 * u + (parents[1][1][i] // 4 if len(parents) > 1 else 0)]
+    return [int(x) for x in found + [fine[i] for fine, _ in parents]]
+
+
+def hashed(j, x):
+    h = (x + (j << 56) + 1) * 0xA0761D6478BD642F & MASK
+    return (h << 29 | h >> 35) & MASK
+
+
+def decode(chunk, reader, shape, column):
+    from .part import Exceptions, Quantiser, Specials
+
+    n = math.prod(shape)
+
+    def binary64(k):
+        with np.errstate(invalid="ignore"):
+            return column(k).astype("f8")
+
+    need((count := reader.u8()) <= 3, "more than 3 parents")
+    parents = [bins(binary64(reader.varint())) for _ in range(count)]
+    pair = reader.varint()
+    need(not pair or parents, "a pair without a parent")
+    pair = bins(binary64(pair - 1))[1] if pair else None
+    formula = reader.block()
+    formula = Formula(formula) if formula.data else None
+    specials = Specials(reader, n, chunk.dtype)
+    quantiser, exceptions = Quantiser(reader, chunk.dtype), Exceptions(reader, n, chunk.dtype)
+    base, levels, raw = reader.svarint(), reader.u8(), reader.u8()
+    need(levels <= 64 and raw <= levels, "levels")
+    with np.errstate(all="ignore"):
+        columns = {k: binary64(k) for k in formula.columns} if formula else {}
+        guess = centres(formula, quantiser, columns, n) if formula else None
+    decoder = RangeDecoder(reader.rest())
+    kept = np.flatnonzero(~specials.out)
+    size = min(20, max(12, max(1, len(kept)).bit_length() - 1 + 6))
+    S, T = tables()
+    slots, weights = {}, {}
+    last = before = 0
+    q = np.zeros(n, "i8")
+    for i in kept:
+        hashes = [hashed(j, x) for j, x in enumerate(contexts_of(i, last, before, guess, parents, pair))]
+        node = 1
+        for bit in range(levels - 1, raw - 1, -1):
+            depth = levels - 1 - bit
+            path = node if depth < 14 else 1 << 32 | depth << 8 | node & 3
+            turned = path * 0x9E3779B97F4A7C15 & MASK
+            places = [((h ^ turned) * 0xD6E8FEB86659FD93 & MASK) >> (64 - size) for h in hashes]
+            counters = [slots.setdefault(place, Counter()) for place in places]
+            mixing = weights.setdefault(depth, [98304 // len(hashes)] * len(hashes))
+            logits = [(T[c.probability() >> 4] * (256 * c.n // (c.n + 3))) >> 8 for c in counters]
+            probability = S[clamp_x(sum(w * x for w, x in zip(mixing, logits)) >> 16) + X_MOST]
+            found = decoder.bit(probability)
+            e = 65536 * found - probability
+            for k, x in enumerate(logits):
+                mixing[k] += (x * e + (1 << 14)) >> 15
+            for counter in counters:
+                counter.update(found)
+            node = node << 1 | found
+        v = (node - (1 << (levels - raw))) << raw | decoder.raw(raw)
+        last, before = v, last
+        q[i] = signed(base + v + (int(guess[0][i]) if guess else 0))
+    decoder.end()
+    return specials.put(exceptions.put(quantiser.values(q)))
