@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`fixed`] | `ap_fixed` arithmetic on integers: formats, casts, exact sums and products |
 //! | [`ir`] | a program: what an encoder computes, layer by layer, with a plain interpreter that defines it |
+//! | [`hls4ml`] | hls4ml's own rules for weights and tables |
+//! | [`vectors`] | what hls4ml computed, beside what a program computes |
 //!
 //! **Architecture invariant:** nothing here computes a result in floating point. A value on the hardware path is an
 //! integer with a [`fixed::Format`]; floating point is met only where numbers enter ([`fixed::Fixed::from_f64`]) and
@@ -12,4 +14,6 @@
 #![forbid(unsafe_code)]
 
 pub mod fixed;
+pub mod hls4ml;
 pub mod ir;
+pub mod vectors;

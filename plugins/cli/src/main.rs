@@ -16,6 +16,7 @@ mod diagnose;
 mod drift;
 mod failure;
 mod format;
+mod fpga;
 #[cfg(feature = "hdf5")]
 mod h5;
 mod import_project;
@@ -83,6 +84,7 @@ enum Command {
     Outliers(outliers::OutliersArgs),
     #[cfg(feature = "hdf5")]
     H5(h5::H5Args),
+    Fpga(fpga::FpgaArgs),
     Simulate(simulate::SimulateArgs),
     Train(Box<train::TrainArgs>),
     Bench(bench::BenchArgs),
@@ -125,6 +127,7 @@ fn run(cli: &Cli) -> failure::Result<outcome::Outcome> {
         Command::Outliers(args) => args.run(quiet),
         #[cfg(feature = "hdf5")]
         Command::H5(args) => args.run(quiet),
+        Command::Fpga(args) => args.run(),
         Command::Simulate(args) => args.run(),
         Command::Train(args) => args.run(quiet),
         Command::Bench(args) => args.run(quiet),

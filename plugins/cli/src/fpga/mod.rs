@@ -1,0 +1,49 @@
+//! `baler fpga`: encoders as fixed-point programs. One file for each subcommand.
+
+mod check_vectors;
+
+use crate::failure::{Failure, InFile, Result};
+use crate::outcome::Outcome;
+use baler_fpga::ir::Program;
+use clap::{Args, Subcommand};
+use std::io::Read;
+use std::path::Path;
+
+/// Fixed-point encoders for FPGAs: programs, emulation, checks
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    baler fpga check-vectors vectors/*.json")]
+pub struct FpgaArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    CheckVectors(check_vectors::CheckVectorsArgs),
+}
+
+impl FpgaArgs {
+    pub fn run(&self) -> Result<Outcome> {
+        match &self.command {
+            Command::CheckVectors(args) => args.run(),
+        }
+    }
+}
+
+/// A text file of at most `max_bytes`.
+fn read_text(path: &Path, max_bytes: usize) -> Result<String> {
+    let mut text = String::new();
+    let mut file = crate::format::open_file(path)?.take(max_bytes as u64 + 1);
+    file.read_to_string(&mut text).in_file(path)?;
+    if text.len() > max_bytes {
+        return Err(Failure::damaged(format!("{}: more than {max_bytes} bytes", path.display())));
+    }
+    Ok(text)
+}
+
+/// A program from its file.
+#[allow(dead_code, reason = "for the next subcommands")]
+fn read_program(path: &Path) -> Result<Program> {
+    Program::from_json(&read_text(path, baler_fpga::ir::MAX_BYTES)?).in_file(path)
+}
