@@ -49,7 +49,8 @@ mod wire;
 pub use bound::{Check, check};
 pub use bundle::{Bundle, BundleId, BundleSource};
 pub use chunk::{
-    Cost, Decoded, Description, Header, Limits, PartDescription, decode, decode_header, describe, encode, explain,
+    Cost, Decoded, Description, Header, Limits, PartDescription, decode, decode_header, describe, encode, encode_bound,
+    explain,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use outliers::{TileScores, score_tiles};

@@ -153,6 +153,18 @@ impl Bound {
         Ok(bound)
     }
 
+    /// The same kind of bound with another value; 0 is no loss.
+    pub(crate) fn with_value(self, value: f64) -> Self {
+        match self {
+            _ if value == 0.0 => Bound::Lossless,
+            Bound::Abs(_) => Bound::Abs(value),
+            Bound::Rel(_) => Bound::Rel(value),
+            Bound::PwRel(_) => Bound::PwRel(value),
+            Bound::Psnr(_) => Bound::Psnr(value),
+            Bound::Lossless | Bound::Latent => self,
+        }
+    }
+
     /// Checks the value: finite, above zero (`rel` and `pw_rel` also below 1, `psnr` at most 400 dB).
     pub fn validate(self) -> Result<()> {
         let (what, value, below) = match self {
@@ -279,6 +291,10 @@ pub struct Params {
     pub bound: Bound,
     /// The last axis holds the columns of a table: `rel`, `pw_rel` and `psnr` are then meant of each column.
     pub per_column: bool,
+    /// With [`Params::per_column`]: the value of the bound for each column, 0 for one without loss. The kind is that of
+    /// `bound`, whose own value is then what chunks say of themselves: no smaller than any of these. Empty: `bound` is
+    /// meant of all columns.
+    pub column_bounds: Vec<f64>,
     /// A declared fill value, as the bytes of one element in `byte_order`: restored bit for bit, and left out of
     /// ranges.
     pub fill: Option<Vec<u8>>,
@@ -310,6 +326,7 @@ impl Params {
             shape: shape.to_vec(),
             bound,
             per_column: false,
+            column_bounds: Vec::new(),
             fill: None,
             model: ModelChoice::Auto,
             effort: Effort::Default,
@@ -323,6 +340,34 @@ impl Params {
     /// Number of values, or an error if it overflows.
     pub fn n_values(&self) -> Result<usize> {
         n_values(&self.shape)
+    }
+
+    /// Asks for one bound of the kind of `kind` for each column, 0 for one without loss: [`Params::bound`],
+    /// [`Params::per_column`] and [`Params::column_bounds`] at once.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for a kind without value, or values that are none of that kind.
+    pub fn set_column_bounds(&mut self, kind: u8, values: &[f64]) -> Result<()> {
+        let largest = values.iter().copied().fold(0.0, f64::max);
+        let bound = if kind == Bound::Psnr(0.0).to_wire().0 {
+            // The more decibels, the less loss: what holds for all columns is the smallest.
+            let least = values.iter().copied().filter(|&v| v > 0.0).fold(f64::INFINITY, f64::min);
+            if least.is_finite() { Bound::from_wire(kind, least)? } else { Bound::Lossless }
+        } else if largest > 0.0 {
+            Bound::from_wire(kind, largest)?
+        } else {
+            Bound::Lossless
+        };
+        (self.bound, self.per_column, self.column_bounds) = (bound, true, values.to_vec());
+        self.validate()
+    }
+
+    /// What is promised of a column.
+    pub(crate) fn bound_of(&self, column: usize) -> Bound {
+        match self.column_bounds.get(column) {
+            None => self.bound,
+            Some(&value) => self.bound.with_value(value),
+        }
     }
 
     /// The bits of the declared fill value, whatever the byte order.
@@ -367,6 +412,33 @@ impl Params {
         }
         if self.per_column && self.shape.is_empty() {
             return Err(Error::invalid("per_column needs at least one axis: the last one holds the columns"));
+        }
+        self.validate_column_bounds()
+    }
+
+    fn validate_column_bounds(&self) -> Result<()> {
+        if self.column_bounds.is_empty() {
+            return Ok(());
+        }
+        let n_columns = self.shape.last().copied().unwrap_or(0);
+        if !self.per_column || self.column_bounds.len() != n_columns {
+            return Err(Error::invalid(format!(
+                "{} bounds of columns: expected per_column and one for each of the {n_columns} columns",
+                self.column_bounds.len()
+            )));
+        }
+        let loosest = |a: f64, b: f64| if matches!(self.bound, Bound::Psnr(_)) { a >= b } else { a <= b };
+        for (column, &value) in self.column_bounds.iter().enumerate() {
+            if value == 0.0 {
+                continue;
+            }
+            self.bound.with_value(value).validate().map_err(|e| e.context(format_args!("column {column}")))?;
+            if matches!(self.bound, Bound::Lossless | Bound::Latent) || !loosest(value, self.bound.to_wire().1) {
+                return Err(Error::invalid(format!(
+                    "column {column} has the bound {value:e}, and the chunk would say {}: use set_column_bounds",
+                    self.bound
+                )));
+            }
         }
         Ok(())
     }

@@ -5,7 +5,9 @@
  * - The caller allocates every buffer. One that is too small is BALER_STATUS_BUFFER_TOO_SMALL, and *out_len says what
  *   it takes.
  * - Structures begin with struct_size: set it to their sizeof, and every member that is not needed to zero.
- * - Every function may be called from any thread, and one codec used by many at once.
+ * - Every function may be called from any thread: one codec by many at once, one reader or writer by one at a time.
+ *   What else there is to say stands under "Threads".
+ * - Memory is the library's own or the caller's: what the library gives a handle to goes back by the _free of its kind.
  * - All numbers are permanent.
  */
 
@@ -72,6 +74,14 @@ enum baler_status
    * A defect of the library; please report it with the message.
    */
   BALER_STATUS_INTERNAL = 10,
+  /**
+   * No failure: a stream holds no more arrays, and all of it is as it was written.
+   */
+  BALER_STATUS_END = 11,
+  /**
+   * The caller's function that reads or writes the bytes of a stream said that it failed.
+   */
+  BALER_STATUS_IO = 12,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -238,10 +248,94 @@ typedef uint32_t baler_effort;
 #endif // __cplusplus
 
 /**
- * What encodes and decodes: knows the models of the library, of the folders in `BALER_MODEL_PATH` and of the user's
- * folder. Never changed once made, so that many threads can use it at once.
+ * What becomes of the tiles that a model's density takes for outliers, for `baler_params.outliers`.
+ */
+enum baler_outliers
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Stored exactly under `BALER_BOUND_LATENT`, like the others under any other bound.
+   */
+  BALER_OUTLIERS_DEFAULT = 0,
+  /**
+   * Stored exactly; `model` must name a model that has a density.
+   */
+  BALER_OUTLIERS_KEEP = 1,
+  /**
+   * Stored like the others.
+   */
+  BALER_OUTLIERS_IGNORE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum baler_outliers baler_outliers;
+#else
+typedef uint32_t baler_outliers;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Texts about a model, for `baler_model_text`.
+ */
+enum baler_model_field
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Its id: 32 hexadecimal digits, a hash of its content; for `baler_params.model`.
+   */
+  BALER_MODEL_FIELD_ID = 0,
+  /**
+   * Its name.
+   */
+  BALER_MODEL_FIELD_NAME = 1,
+  /**
+   * Its family: `autoencoder`, `predictor`.
+   */
+  BALER_MODEL_FIELD_FAMILY = 2,
+  /**
+   * What it is for, in a sentence or two.
+   */
+  BALER_MODEL_FIELD_DESCRIPTION = 3,
+  /**
+   * The licence of its weights, an SPDX expression.
+   */
+  BALER_MODEL_FIELD_LICENSE = 4,
+  /**
+   * Its card, Markdown: data, training, figures; empty if this copy has none.
+   */
+  BALER_MODEL_FIELD_CARD = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum baler_model_field baler_model_field;
+#else
+typedef uint32_t baler_model_field;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What encodes and decodes: knows models, and where to look for more. Many threads can use one at once.
  */
 typedef struct baler_codec baler_codec;
+
+/**
+ * A pretrained model: a bundle of the library, of a folder, or of the program.
+ */
+typedef struct baler_model baler_model;
+
+/**
+ * Reads arrays from a `.baler` stream.
+ */
+typedef struct baler_reader baler_reader;
+
+/**
+ * Writes arrays to a `.baler` stream: the format of the command line's files.
+ */
+typedef struct baler_writer baler_writer;
 
 /**
  * What a chunk decodes to.
@@ -329,15 +423,228 @@ typedef struct baler_params {
    * 0, or 1: decode the finished chunk and compare before handing it over.
    */
   uint32_t check_decode;
+  /**
+   * NULL, or the value of the bound for each column of a table, 0 for one without loss: then `bound_value` must be 0
+   * and `per_column` 1.
+   */
+  const double *column_bounds;
+  /**
+   * Numbers at `column_bounds`: the extent of the last axis, or 0 for none.
+   */
+  size_t n_column_bounds;
+  /**
+   * 0, or 1: put the decoder of the model that is used into the chunk, so that it opens anywhere.
+   */
+  uint32_t embed;
+  /**
+   * A `baler_outliers`.
+   */
+  uint32_t outliers;
 } baler_params;
+
+/**
+ * What a model takes.
+ */
+typedef struct baler_model_info_t {
+  /**
+   * `sizeof(baler_model_info_t)`; the caller sets it.
+   */
+  size_t struct_size;
+  /**
+   * Latents for each tile; 0 for a predictor.
+   */
+  size_t n_latents;
+  /**
+   * Columns of the tables that it predicts; 0 for others.
+   */
+  size_t n_columns;
+  /**
+   * Bytes of what a reader needs: what `baler_params.embed` adds to a chunk. 0 for a predictor, which no reader needs.
+   */
+  uint64_t decoder_len;
+  /**
+   * 0, or 1: this copy can encode too.
+   */
+  uint32_t can_encode;
+  /**
+   * Axes of a tile: the block of values that the latents stand for, the last axes of an array.
+   */
+  uint32_t tile_rank;
+  /**
+   * `tile_rank` extents, slowest axis first; zeros behind them.
+   */
+  uint64_t tile[BALER_MAX_RANK];
+} baler_model_info_t;
+
+/**
+ * Puts up to `capacity` of the next bytes of a stream into `buffer` and sets `*len` to their number, 0 at the end of the
+ * stream only. Returns 0, or anything else if it failed. Otherwise as `baler_write_fn`.
+ */
+typedef int32_t (*baler_read_fn)(void *context, void *buffer, size_t capacity, size_t *len);
+
+/**
+ * How a stream is written or read. Set everything to zero, then `struct_size`, then what you want; NULL is all defaults.
+ */
+typedef struct baler_stream_options {
+  /**
+   * `sizeof(baler_stream_options)`.
+   */
+  size_t struct_size;
+  /**
+   * Writing: entries of the first axis in every chunk but the last; 0 for about 8 MiB of values.
+   */
+  uint64_t rows_per_chunk;
+  /**
+   * Reading: the most bytes a chunk may decode to; 0 for 4 GiB.
+   */
+  uint64_t max_chunk_len;
+  /**
+   * Threads that encode or decode, and chunks in memory at once; 0 for 1. The bytes are the same with any number.
+   */
+  uint32_t threads;
+  /**
+   * 0, or 1: the owner of the array sees its axes the other way round (Fortran order). Writing only.
+   */
+  uint32_t reversed_axes;
+} baler_stream_options;
+
+/**
+ * An array of a stream.
+ */
+typedef struct baler_array_info_t {
+  /**
+   * `sizeof(baler_array_info_t)`; the caller sets it.
+   */
+  size_t struct_size;
+  /**
+   * Its name, in UTF-8, empty if it has none. Belongs to the reader until the next `baler_reader_next`.
+   */
+  const char *name;
+  /**
+   * A `baler_dtype`.
+   */
+  uint32_t dtype;
+  /**
+   * A `baler_byte_order`.
+   */
+  uint32_t byte_order;
+  /**
+   * A `baler_bound`: what was promised, meant of the whole array.
+   */
+  uint32_t bound_kind;
+  /**
+   * 0, or 1: the bound is meant of each column.
+   */
+  uint32_t per_column;
+  /**
+   * The value of that bound: the largest if columns have their own.
+   */
+  double bound_value;
+  /**
+   * The bound as an absolute error; 0 where it is not one number for the whole array.
+   */
+  double abs_bound;
+  /**
+   * Bytes of all values.
+   */
+  uint64_t values_len;
+  /**
+   * Entries of the first axis in every chunk but the last.
+   */
+  uint64_t rows_per_chunk;
+  /**
+   * Number of axes.
+   */
+  uint32_t rank;
+  /**
+   * 0, or 1: the owner of the array sees its axes the other way round (Fortran order).
+   */
+  uint32_t reversed_axes;
+  /**
+   * `rank` extents, slowest axis first, of the values as they lie in memory; zeros behind them.
+   */
+  uint64_t shape[BALER_MAX_RANK];
+} baler_array_info_t;
+
+/**
+ * Takes the next `len` bytes of a stream. Returns 0, or anything else if it failed: the call that wrote then ends with
+ * `BALER_STATUS_IO`. It is called by the thread that calls the library, and must not throw or jump out.
+ */
+typedef int32_t (*baler_write_fn)(void *context, const void *bytes, size_t len);
 
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
 /**
+ * Makes a codec that knows the models of the library, of the folders in `BALER_MODEL_PATH` and of the user's folder.
+ * NULL if that fails; `baler_last_error` says why.
+ *
+ * The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`.
+ *
+ * Threads: any, while none changes the environment.
+ */
+struct baler_codec *baler_codec_new(void);
+
+/**
+ * Makes a codec that knows no model and reads no environment: models are those that are added. NULL if that fails;
+ * `baler_last_error` says why.
+ *
+ * Threads: any.
+ */
+struct baler_codec *baler_codec_new_bare(void);
+
+/**
+ * Gives a codec back. NULL is allowed and does nothing. Readers, writers and models made with it stay.
+ *
+ * Threads: one, after all calls that use the codec.
+ *
+ * # Safety
+ * `codec` comes from `baler_codec_new` or `baler_codec_new_bare`, was not freed before, and no thread uses it any more.
+ */
+void baler_codec_free(struct baler_codec *codec);
+
+/**
+ * Adds a model to those that the codec knows. The model can be freed afterwards.
+ *
+ * Threads: any, at any time; calls that are running go on with the models they began with. Usually a step before the
+ * codec is shared, since a model that takes part changes the bytes of later chunks.
+ *
+ * # Safety
+ * Unless refused, both are handles of the library that were not freed.
+ */
+baler_status baler_codec_add_model(const struct baler_codec *codec, const struct baler_model *model);
+
+/**
+ * Adds the `*.bundle` files of a folder, looked at whenever a model is needed. The folder must be there.
+ *
+ * Threads: as `baler_codec_add_model`.
+ *
+ * # Safety
+ * Unless refused, `codec` is a handle that was not freed, and `path` ends with a zero byte.
+ */
+baler_status baler_codec_add_folder(const struct baler_codec *codec, const char *path);
+
+/**
+ * Lists every model the codec knows: `*n_models` becomes their number, and as many handles are written to `models`, to
+ * be given back with `baler_model_free` one by one. With `BALER_STATUS_BUFFER_TOO_SMALL` none is written.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `codec` is a handle that was not freed, `models` has room for `capacity` pointers, and `n_models` is a
+ * number.
+ */
+baler_status baler_codec_models(const struct baler_codec *codec,
+                                struct baler_model **models,
+                                size_t capacity,
+                                size_t *n_models);
+
+/**
  * Reads what a chunk of `chunk_len` bytes decodes to, after checking that every bit of it is as it was written.
  * Needs no model.
+ *
+ * Threads: any.
  *
  * # Safety
  * Unless refused, `chunk` points to `chunk_len` bytes that nobody changes during the call, and `info` to a structure of
@@ -351,6 +658,8 @@ baler_status baler_chunk_info(const void *chunk, size_t chunk_len, struct baler_
  * `*out_len` becomes the length of the array. With `BALER_STATUS_BUFFER_TOO_SMALL` it is the length the array has, and
  * `out` is as it was. After any other failure both are as they were. A chunk that claims more than `out_capacity`
  * bytes is refused before any memory is taken for them.
+ *
+ * Threads: any, many at once with one codec.
  *
  * # Safety
  * Unless refused, every pointer is valid for what the argument beside it says, and nobody changes the inputs during the
@@ -366,7 +675,10 @@ baler_status baler_decode(const struct baler_codec *codec,
 /**
  * Writes to `*size` how many bytes a chunk with these parameters takes at most, whatever the values.
  *
- * `BALER_STATUS_UNSUPPORTED` for `BALER_BOUND_LATENT`: its size depends on the model; `baler_encode` will tell.
+ * `BALER_STATUS_UNSUPPORTED` where the size depends on the model: for `BALER_BOUND_LATENT`, and for outliers kept in a
+ * chunk with its decoder; `baler_encode` will tell.
+ *
+ * Threads: any.
  *
  * # Safety
  * Unless NULL, `params` points to a structure of the size it gives of itself, whose pointers are valid, and `size` to
@@ -381,6 +693,8 @@ baler_status baler_encode_bound(const struct baler_params *params, size_t *size)
  * have, and `out` is as it was: `baler_encode_bound` bytes are always enough. After any other failure both are as they
  * were. The same arguments give the same bytes, on every thread and machine with the same models.
  *
+ * Threads: any, many at once with one codec.
+ *
  * # Safety
  * Unless refused, every pointer is valid for what the argument beside it says, and nobody changes the inputs during the
  * call. `values` needs no alignment.
@@ -394,31 +708,240 @@ baler_status baler_encode(const struct baler_codec *codec,
                           size_t *out_len);
 
 /**
- * Makes a codec. NULL if that fails; `baler_last_error` says why.
+ * Makes a model of the `len` bytes of a bundle, which can be freed afterwards. NULL if that fails: `baler_last_status` is
+ * `BALER_STATUS_CORRUPT` or `BALER_STATUS_MODEL_INVALID` if the bytes are at fault.
  *
- * The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`.
- */
-struct baler_codec *baler_codec_new(void);
-
-/**
- * Gives a codec back. NULL is allowed and does nothing.
+ * Threads: any.
  *
  * # Safety
- * `codec` comes from `baler_codec_new`, was not freed before, and no thread uses it any more.
+ * Unless refused, `bundle` points to `len` bytes that nobody changes during the call. It needs no alignment.
  */
-void baler_codec_free(struct baler_codec *codec);
+struct baler_model *baler_model_parse(const void *bundle,
+                                      size_t len);
+
+/**
+ * Makes a model of a `.bundle` file. NULL if that fails; `baler_last_error` says why.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `path` ends with a zero byte.
+ */
+struct baler_model *baler_model_open(const char *path);
+
+/**
+ * The model of this id, 32 hexadecimal digits, among those that the codec knows. NULL if that fails:
+ * `baler_last_status` is `BALER_STATUS_MODEL_MISSING` if it is not there, and `baler_last_error` says where was looked.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `codec` is a handle that was not freed, and `id` ends with a zero byte.
+ */
+struct baler_model *baler_model_find(const struct baler_codec *codec, const char *id);
+
+/**
+ * Gives a model back. NULL is allowed and does nothing. Codecs that it was added to keep it.
+ *
+ * Threads: one, after all calls that use the model and the texts of it.
+ *
+ * # Safety
+ * `model` comes from this library, was not freed before, and no thread uses it any more.
+ */
+void baler_model_free(struct baler_model *model);
+
+/**
+ * A text about a model, in UTF-8: `field` is a `baler_model_field`. It belongs to the model and stays until that is
+ * freed. NULL for a field that is unknown; `baler_last_error` says so.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `model` is a handle that was not freed.
+ */
+const char *baler_model_text(const struct baler_model *model, uint32_t field);
+
+/**
+ * What a model takes.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `model` is a handle that was not freed, and `info` a structure of the size it gives of itself.
+ */
+baler_status baler_model_info(const struct baler_model *model, struct baler_model_info_t *info);
+
+/**
+ * Writes a model as the bytes of a bundle: what `baler_model_parse` takes. With `decoder_only` 1 what reading needs,
+ * with 0 all of it. Buffers as for `baler_encode`.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `model` is a handle that was not freed, and the pointers are valid for what the argument beside them
+ * says.
+ */
+baler_status baler_model_write(const struct baler_model *model,
+                               uint32_t decoder_only,
+                               void *out,
+                               size_t out_capacity,
+                               size_t *out_len);
+
+/**
+ * The status of the last call that failed on this thread; `BALER_STATUS_OK` if none did. For functions that give a
+ * handle and no status.
+ *
+ * Threads: any.
+ */
+baler_status baler_last_status(void);
 
 /**
  * The message of the last call that failed on this thread, in UTF-8; empty if none did.
  *
  * The text belongs to the library and stays until the next failing call on the same thread.
+ *
+ * Threads: any; each has a message of its own.
  */
 const char *baler_last_error(void);
 
 /**
  * The version of the library, such as `0.1.0`. The text is there as long as the library.
+ *
+ * Threads: any.
  */
 const char *baler_version(void);
+
+/**
+ * Makes a reader of a stream, whose bytes come from `read`, called with `context`, and reads the beginning. `options` can
+ * be NULL. NULL if that fails; `baler_last_status` and `baler_last_error` say why. The reader keeps the models that the
+ * codec has now; the codec can be freed. Models that the stream carries are found there.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `codec` is a handle that was not freed, `options` of the size it gives of itself, and `read` can be
+ * called with `context` as long as the reader is used.
+ */
+struct baler_reader *baler_reader_new(const struct baler_codec *codec,
+                                      baler_read_fn read,
+                                      void *context,
+                                      const struct baler_stream_options *options);
+
+/**
+ * Gives a reader back. NULL is allowed and does nothing.
+ *
+ * Threads: one, after all calls that use the reader. Never calls `read`.
+ *
+ * # Safety
+ * `reader` comes from `baler_reader_new`, was not freed before, and no thread uses it any more.
+ */
+void baler_reader_free(struct baler_reader *reader);
+
+/**
+ * Goes to the next array of the stream, over what was not read of the one before. `BALER_STATUS_END` if there is none: the
+ * stream was then read to its end, and every byte of it is as it was written.
+ *
+ * Threads: one at a time for each reader; a second gets `BALER_STATUS_INVALID_ARGUMENT`.
+ *
+ * # Safety
+ * Unless refused, `reader` is a handle that was not freed, and `info` a structure of the size it gives of itself.
+ */
+baler_status baler_reader_next(const struct baler_reader *reader,
+                               struct baler_array_info_t *info);
+
+/**
+ * Reads the next bytes of the array, in C order: as many as fit, fewer only at its end. `*out_len` becomes their number, 0
+ * at the end of the array.
+ *
+ * Threads: as `baler_reader_next`.
+ *
+ * # Safety
+ * Unless refused, `reader` is a handle that was not freed, `out` has room for `out_capacity` bytes, and `out_len` is a
+ * number.
+ */
+baler_status baler_reader_read(const struct baler_reader *reader,
+                               void *out,
+                               size_t out_capacity,
+                               size_t *out_len);
+
+/**
+ * Makes a writer to a new stream, whose bytes go to `write`, called with `context`. NULL if that fails;
+ * `baler_last_error` says why. The writer keeps the models that the codec has now; the codec can be freed.
+ *
+ * Threads: any.
+ *
+ * # Safety
+ * Unless refused, `codec` is a handle that was not freed, and `write` can be called with `context` as long as the writer
+ * is used.
+ */
+struct baler_writer *baler_writer_new(const struct baler_codec *codec,
+                                      baler_write_fn write,
+                                      void *context);
+
+/**
+ * Gives a writer back. NULL is allowed and does nothing. A stream that was not finished is cut, and readers will say so.
+ *
+ * Threads: one, after all calls that use the writer. Never calls `write`.
+ *
+ * # Safety
+ * `writer` comes from `baler_writer_new`, was not freed before, and no thread uses it any more.
+ */
+void baler_writer_free(struct baler_writer *writer);
+
+/**
+ * Begins an array: `params` is of the whole of it. `options` can be NULL.
+ *
+ * A stream of one array can do without a name: NULL or "". One of several needs a name for each, as the members of a
+ * `.npz` file have. The array before must be complete.
+ *
+ * Threads: one at a time for each writer; a second gets `BALER_STATUS_INVALID_ARGUMENT`.
+ *
+ * # Safety
+ * Unless refused, `writer` is a handle that was not freed, `name` ends with a zero byte, and the structures are of the
+ * size they give of themselves.
+ */
+baler_status baler_writer_array(const struct baler_writer *writer,
+                                const char *name,
+                                const struct baler_params *params,
+                                const struct baler_stream_options *options);
+
+/**
+ * Takes in the range of some of the array's values, in any order: for bounds that are meant of the whole array
+ * (`BALER_BOUND_REL` and `BALER_BOUND_PSNR` without `per_column`), all of them, before the first is written. Not needed for
+ * other bounds.
+ *
+ * Threads: as `baler_writer_array`.
+ *
+ * # Safety
+ * Unless refused, `writer` is a handle that was not freed, and `values` points to `values_len` bytes that nobody changes
+ * during the call. It needs no alignment.
+ */
+baler_status baler_writer_measure(const struct baler_writer *writer,
+                                  const void *values,
+                                  size_t values_len);
+
+/**
+ * Writes the next `values_len` bytes of the array, in C order; any number of them. A chunk is encoded as soon as it is
+ * full, or one for each thread together.
+ *
+ * After `BALER_STATUS_IO` and other failures that are not of the arguments, the stream is lost, and later calls say so.
+ *
+ * Threads: as `baler_writer_array`.
+ *
+ * # Safety
+ * As `baler_writer_measure`.
+ */
+baler_status baler_writer_write(const struct baler_writer *writer, const void *values, size_t values_len);
+
+/**
+ * Ends the stream, whose last array must be complete: without it, readers report a cut stream.
+ *
+ * Threads: as `baler_writer_array`.
+ *
+ * # Safety
+ * Unless refused, `writer` is a handle that was not freed.
+ */
+baler_status baler_writer_finish(const struct baler_writer *writer);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,8 +1,9 @@
 //! What a chunk holds, and decoding.
 
+use crate::codec::baler_codec;
 use crate::encode::hand_over;
 use crate::guard::guard;
-use crate::handle::{Output, baler_codec, bytes, shared, write_sized};
+use crate::memory::{Output, Versioned, bytes, shared, write_sized};
 use crate::status::{Failure, baler_status};
 use ::baler_codec::{ByteOrder, ErrorKind, Limits, decode_header};
 use std::ffi::c_void;
@@ -30,8 +31,15 @@ pub struct baler_chunk_info_t {
     pub shape: [u64; BALER_MAX_RANK],
 }
 
+// SAFETY: `repr(C)`, begins with `struct_size`, plain numbers without padding.
+unsafe impl Versioned for baler_chunk_info_t {
+    const SIZES: &'static [usize] = &[288];
+}
+
 /// Reads what a chunk of `chunk_len` bytes decodes to, after checking that every bit of it is as it was written.
 /// Needs no model.
+///
+/// Threads: any.
 ///
 /// # Safety
 /// Unless refused, `chunk` points to `chunk_len` bytes that nobody changes during the call, and `info` to a structure of
@@ -69,6 +77,8 @@ pub unsafe extern "C" fn baler_chunk_info(
 /// `out` is as it was. After any other failure both are as they were. A chunk that claims more than `out_capacity`
 /// bytes is refused before any memory is taken for them.
 ///
+/// Threads: any, many at once with one codec.
+///
 /// # Safety
 /// Unless refused, every pointer is valid for what the argument beside it says, and nobody changes the inputs during the
 /// call. Neither `chunk` nor `out` needs any alignment.
@@ -93,8 +103,8 @@ pub unsafe extern "C" fn baler_decode(
         out.disjoint_from(chunk, "chunk")?;
         out.disjoint_from_output(&out_len)?;
         out_len.disjoint_from(chunk, "chunk")?;
-        match ::baler_codec::decode(chunk, &codec.registry, &Limits { max_output_bytes: out_capacity }) {
-            Ok(decoded) => hand_over(&decoded.values, &out, &out_len),
+        match ::baler_codec::decode(chunk, &codec.registry(), &Limits { max_output_bytes: out_capacity }) {
+            Ok(decoded) => hand_over(&decoded.values, &out, &out_len, "the array"),
             Err(error) if error.kind() == ErrorKind::LimitExceeded => {
                 let needed = decode_header(chunk)?.len_bytes();
                 if needed <= out_capacity {

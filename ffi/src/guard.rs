@@ -24,7 +24,8 @@ pub(crate) use guard;
 
 /// The working half of [`guard!`].
 pub(crate) fn run<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, baler_status> {
-    // Unwind safety: what a handle points to is never changed after it was made, so that no panic leaves it half done.
+    // Unwind safety: a codec and a model are replaced whole or not at all; a reader or writer that a call leaves by a panic
+    // has its lock poisoned, which every later call finds out.
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(failure)) => failure,
@@ -36,7 +37,7 @@ pub(crate) fn run<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, bal
             failure
         }
     };
-    remember(&failure.message);
+    remember(&failure);
     Err(failure.status)
 }
 

@@ -1,6 +1,6 @@
 //! Error numbers, and the message behind the last of them.
 
-use ::baler_codec::{Error, ErrorKind};
+use ::baler_codec::{Error, ErrorKind, standalone};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 
@@ -30,6 +30,10 @@ pub enum baler_status {
     BufferTooSmall = 9,
     /// A defect of the library; please report it with the message.
     Internal = 10,
+    /// No failure: a stream holds no more arrays, and all of it is as it was written.
+    End = 11,
+    /// The caller's function that reads or writes the bytes of a stream said that it failed.
+    Io = 12,
 }
 
 /// Why a call fails: the number for the caller, the message for people.
@@ -66,28 +70,53 @@ impl From<Error> for Failure {
     }
 }
 
-thread_local! {
-    static LAST_ERROR: RefCell<CString> = RefCell::default();
+impl From<standalone::Error> for Failure {
+    fn from(error: standalone::Error) -> Self {
+        match error {
+            standalone::Error::Codec(error) => error.into(),
+            standalone::Error::Io(error) => Self::new(baler_status::Io, error.to_string()),
+            other => Self::new(baler_status::Internal, other.to_string()),
+        }
+    }
 }
 
-/// Keeps the message for [`baler_last_error`].
-pub(crate) fn remember(message: &str) {
-    let message = CString::new(message.replace('\0', "?")).unwrap_or_default();
+thread_local! {
+    static LAST: RefCell<(baler_status, CString)> = RefCell::new((baler_status::Ok, CString::default()));
+}
+
+/// Keeps a failure for [`baler_last_error`] and [`baler_last_status`].
+pub(crate) fn remember(failure: &Failure) {
+    let message = CString::new(failure.message.replace('\0', "?")).unwrap_or_default();
     // A thread that is ending has no message any more: it can still get its status.
-    let _ = LAST_ERROR.try_with(|last| last.replace(message));
+    let _ = LAST.try_with(|last| last.replace((failure.status, message)));
+}
+
+/// The status of the last call that failed on this thread; `BALER_STATUS_OK` if none did. For functions that give a
+/// handle and no status.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn baler_last_status() -> baler_status {
+    crate::guard::guard!(baler_status::Internal, {
+        Ok(LAST.try_with(|last| last.borrow().0).unwrap_or(baler_status::Internal))
+    })
 }
 
 /// The message of the last call that failed on this thread, in UTF-8; empty if none did.
 ///
 /// The text belongs to the library and stays until the next failing call on the same thread.
+///
+/// Threads: any; each has a message of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn baler_last_error() -> *const c_char {
     crate::guard::guard!(c"".as_ptr(), {
-        Ok(LAST_ERROR.try_with(|last| last.borrow().as_ptr()).unwrap_or_else(|_| c"".as_ptr()))
+        Ok(LAST.try_with(|last| last.borrow().1.as_ptr()).unwrap_or_else(|_| c"".as_ptr()))
     })
 }
 
 /// The version of the library, such as `0.1.0`. The text is there as long as the library.
+///
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub extern "C" fn baler_version() -> *const c_char {
     const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
@@ -117,13 +146,15 @@ mod tests {
         for (kind, number) in kinds {
             assert_eq!(Failure::from(Error::new(kind, "")).status as i32, number);
         }
-        let others = [baler_status::Ok, baler_status::BufferTooSmall, baler_status::Internal];
-        assert_eq!(others.map(|s| s as i32), [0, 9, 10]);
+        use baler_status as s;
+        let others = [s::Ok, s::BufferTooSmall, s::Internal, s::End, s::Io];
+        assert_eq!(others.map(|s| s as i32), [0, 9, 10, 11, 12]);
     }
 
     #[test]
     fn messages_survive_zero_bytes() {
-        remember("one\0two");
+        remember(&Failure::new(baler_status::Version, "one\0two"));
+        assert_eq!(baler_last_status(), baler_status::Version);
         // SAFETY: the pointer is a C string of this thread, and nothing failed since.
         assert_eq!(unsafe { CStr::from_ptr(baler_last_error()) }, c"one?two");
     }

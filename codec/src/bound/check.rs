@@ -74,7 +74,7 @@ fn check_column(
         min = min.min(value(a, i));
         max = max.max(value(a, i));
     }
-    let promise = Promise::resolve(params.bound, min, max);
+    let promise = Promise::resolve(params.bound_of(column), min, max);
     let mut square_sum = 0.0;
     let mut n_ordinary = 0usize;
     let broken = |i: usize, total: &mut Check| {

@@ -10,7 +10,7 @@ mod write;
 pub use describe::{Description, PartDescription, describe};
 pub use explain::{Cost, explain};
 pub use read::{Decoded, Limits, decode, decode_header};
-pub use write::encode;
+pub use write::{encode, encode_bound};
 
 pub use header::Header;
 

@@ -78,7 +78,7 @@ pub(super) fn encode(
         return (0..n_columns)
             .map(|c| {
                 let bytes = gather(c);
-                let promise = promise.unwrap_or_else(|| auction.promise(&bytes));
+                let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes));
                 auction.part(&bytes, rows, promise, n_columns == 1)
             })
             .collect();
@@ -86,7 +86,7 @@ pub(super) fn encode(
     let columns: Vec<Column> = (0..n_columns)
         .map(|c| {
             let bytes = gather(c);
-            let promise = promise.unwrap_or_else(|| auction.promise(&bytes));
+            let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes));
             let specials = auction.specials(&bytes);
             let quantised = quantise(Elements::new(dtype, &bytes), &specials, promise);
             Column { bytes, promise, specials, quantised }

@@ -54,6 +54,44 @@ pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec
     Ok(stream)
 }
 
+/// The most columns of an array that is taken apart without being asked to.
+const MAX_COLUMNS_UNASKED: usize = 256;
+
+/// How many bytes [`encode`] gives for these parameters at most, whatever the values: the head, a part for each column
+/// that may be coded on its own, and the values as they are.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] where the size depends on the model: under [`Bound::Latent`], and for outliers kept in a
+/// chunk that carries its decoder.
+pub fn encode_bound(params: &Params) -> Result<usize> {
+    const VARINT: usize = 10;
+    // Magic number, version, flags, dtype, bound, rank; the model's id; the length of its decoder, whose bytes are paid
+    // for by smaller values; the checksum.
+    const HEAD: usize = 4 + 1 + 1 + 1 + (1 + 8) + 1 + 16 + VARINT + super::CHECKSUM_BYTES;
+    // Length, method; of raw values: their length, a flag.
+    const PART: usize = VARINT + 1 + VARINT + 1;
+    params.validate()?;
+    if params.bound == Bound::Latent || (params.embed && params.keep_outliers == Some(true)) {
+        return Err(Error::unsupported(
+            "the bound `latent`, and outliers kept beside an embedded decoder, have no largest size before the model is \
+             known: encode tells it",
+        ));
+    }
+    // A predictor asked for by name takes any number of columns apart.
+    let is_asked = params.per_column || matches!(params.model, ModelChoice::Bundle(_));
+    let n_columns = match params.shape.last() {
+        Some(&n) if is_asked => n.max(1),
+        Some(&n) => n.clamp(1, MAX_COLUMNS_UNASKED),
+        None => 1,
+    };
+    let n_values = params.n_values()?;
+    let parts = if n_values == 0 { Some(0) } else { n_columns.checked_mul(PART) };
+    (n_values * params.dtype.size_bytes())
+        .checked_add(HEAD + params.shape.len() * VARINT)
+        .and_then(|len| len.checked_add(parts?))
+        .ok_or_else(|| Error::invalid(format!("a chunk of shape {:?} does not fit the address space", params.shape)))
+}
+
 type Bundles = Vec<Arc<Bundle>>;
 
 /// The bundles that take part: those that code parts, and those that predict columns.
@@ -170,12 +208,21 @@ impl Auction<'_> {
         Specials::find(Elements::new(self.params.dtype, bytes), self.params.fill_bits())
     }
 
-    /// The bound resolved against these values.
+    /// The bound of the array resolved against these values.
     pub(super) fn promise(&self, bytes: &[u8]) -> Promise {
+        self.promise_of(self.params.bound, bytes)
+    }
+
+    /// The bound of a column resolved against its values.
+    pub(super) fn promise_of_column(&self, column: usize, bytes: &[u8]) -> Promise {
+        self.promise_of(self.params.bound_of(column), bytes)
+    }
+
+    fn promise_of(&self, bound: Bound, bytes: &[u8]) -> Promise {
         let elements = Elements::new(self.params.dtype, bytes);
         let is_special = crate::special::special_test(self.params.dtype, self.params.fill_bits());
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-        if matches!(self.params.bound, Bound::Rel(_) | Bound::Psnr(_)) {
+        if matches!(bound, Bound::Rel(_) | Bound::Psnr(_)) {
             for i in (0..elements.len()).filter(|&i| !is_special(elements.bits(i))) {
                 let v = elements.value(i);
                 min = min.min(v);
@@ -185,16 +232,18 @@ impl Auction<'_> {
                 return Promise::Exact;
             }
         }
-        Promise::resolve(self.params.bound, min, max)
+        Promise::resolve(bound, min, max)
     }
 
     /// Whether an array without declared columns is smaller column by column, judged from some rows.
     fn columns_pay(&self) -> bool {
-        const MAX_COLUMNS: usize = 256;
         const SAMPLE_ROWS: usize = 2048;
         let params = self.params;
         let &[n_rows, n_columns] = &params.shape[..] else { return false };
-        if !(2..=MAX_COLUMNS).contains(&n_columns) || n_rows < 64.max(4 * n_columns) || params.effort == Effort::Fast {
+        if !(2..=MAX_COLUMNS_UNASKED).contains(&n_columns)
+            || n_rows < 64.max(4 * n_columns)
+            || params.effort == Effort::Fast
+        {
             return false;
         }
         let row_bytes = n_columns * params.dtype.size_bytes();

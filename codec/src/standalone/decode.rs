@@ -110,21 +110,28 @@ pub fn decode_items<R: Read, E: From<Error> + Send>(
     };
     let work = |job| match job {
         Job::Ready(item) => Ok(item),
-        Job::Chunk(header, chunk) => Ok(decode_chunk(&header, chunk, registry, limits)?),
+        Job::Chunk(header, chunk) => {
+            let values = decode_chunk(&header, &chunk, registry, limits)?;
+            Ok(DecodedItem::Rows { rows: chunk.rows, values, stream: chunk.stream })
+        }
     };
     map_in_order(threads, next, work, &mut sink)
 }
 
-fn decode_chunk(header: &ArrayHeader, chunk: Chunk, registry: &Registry, limits: &Limits) -> Result<DecodedItem> {
+/// The values of a chunk of the array, in the array's byte order.
+///
+/// # Errors
+/// As [`crate::decode`], and [`crate::ErrorKind::Corrupt`] if the chunk is not of the array's type and shape.
+pub fn decode_chunk(header: &ArrayHeader, chunk: &Chunk, registry: &Registry, limits: &Limits) -> Result<Vec<u8>> {
     let Chunk { rows, stream } = chunk;
-    let decoded = crate::decode(&stream, registry, limits)
+    let decoded = crate::decode(stream, registry, limits)
         .map_err(|e| e.context(format!("array {:?}, rows {} to {}", header.name, rows.start, rows.end)))?;
-    let expected = (header.dtype, header.byte_order, header.chunk_shape(&rows));
+    let expected = (header.dtype, header.byte_order, header.chunk_shape(rows));
     if (decoded.dtype, decoded.byte_order, decoded.shape.clone()) != expected {
         return Err(Error::corrupt(format!(
             "array {:?}, rows {} to {}: the chunk holds {} {:?}, expected {} {:?}",
             header.name, rows.start, rows.end, decoded.dtype, decoded.shape, expected.0, expected.2
         )));
     }
-    Ok(DecodedItem::Rows { rows, values: decoded.values, stream })
+    Ok(decoded.values)
 }

@@ -54,11 +54,7 @@ pub fn encode_array<W: Write>(
     model_of: &dyn Fn(&BundleId) -> Result<Option<Vec<u8>>>,
     on_chunk: &mut dyn FnMut(EncodedChunk<'_>),
 ) -> Result<()> {
-    let mut header = header.clone();
-    header.abs_bound = match resolve_bound(header.bound, header.per_column, span, span) {
-        Bound::Abs(abs) => Some(abs),
-        _ => None,
-    };
+    let header = header.clone().resolved(span);
     writer.array(&header)?;
     let mut i = 0;
     let next = || {
@@ -87,7 +83,9 @@ pub fn encode_array<W: Write>(
     map_in_order(options.threads, next, work, done)
 }
 
-fn chunk_params(
+/// The parameters under which the rows of a chunk, whose values are `bytes`, are encoded, so that the array keeps what
+/// `header` promises. `whole` is of the whole array.
+pub fn chunk_params(
     header: &ArrayHeader,
     rows: &Range<u64>,
     bytes: &[u8],

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::frame::{Fields, write_text};
+use super::span::{Span, resolve_bound};
 use crate::params::{Bound, ByteOrder, Dtype, MAX_RANK, Params};
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
@@ -111,6 +112,15 @@ impl ArrayHeader {
         self.shape.iter().skip(1).product::<u64>() * self.dtype.size_bytes() as u64
     }
 
+    /// The same with [`ArrayHeader::abs_bound`] as values of this span make it.
+    pub fn resolved(mut self, whole: &Span) -> Self {
+        self.abs_bound = match resolve_bound(self.bound, self.per_column, whole, whole) {
+            Bound::Abs(abs) => Some(abs),
+            _ => None,
+        };
+        self
+    }
+
     /// Bytes of all values.
     pub fn value_bytes(&self) -> u64 {
         self.rows() * self.row_bytes()
@@ -146,7 +156,10 @@ impl ArrayHeader {
     }
 
     /// Everything later arithmetic relies on: sizes that fit, a bound that is one.
-    pub(super) fn validate(&self) -> crate::Result<()> {
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] says what does not fit.
+    pub fn validate(&self) -> crate::Result<()> {
         if self.shape.len() > MAX_RANK {
             return Err(crate::Error::invalid(format!("{} axes: at most {MAX_RANK} are supported", self.shape.len())));
         }

@@ -22,8 +22,8 @@ mod span;
 mod tests;
 mod writer;
 
-pub use decode::{DecodedItem, FileModels, decode_items};
-pub use encode::{EncodeOptions, EncodedChunk, encode_array};
+pub use decode::{DecodedItem, FileModels, decode_chunk, decode_items};
+pub use encode::{EncodeOptions, EncodedChunk, chunk_params, encode_array};
 pub use error::{Error, Result};
 pub use header::{ArrayHeader, Container, DEFAULT_CHUNK_BYTES, rows_per_chunk};
 pub use reader::{Chunk, Item, Reader};

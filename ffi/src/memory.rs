@@ -1,48 +1,10 @@
-//! The codec handle, and every step from a raw pointer to something safe.
+//! Every step from a raw pointer to something safe.
 
-use crate::guard::guard;
 use crate::status::{Failure, baler_status};
-use ::baler_codec::Registry;
 use std::ffi::{CStr, c_char, c_void};
+use std::mem::MaybeUninit;
 
 type Result<T> = std::result::Result<T, Failure>;
-
-/// What encodes and decodes: knows the models of the library, of the folders in `BALER_MODEL_PATH` and of the user's
-/// folder. Never changed once made, so that many threads can use it at once.
-pub struct baler_codec {
-    pub(crate) registry: Registry,
-}
-
-const _: () = {
-    const fn is_shared<T: Send + Sync>() {}
-    is_shared::<baler_codec>();
-};
-
-/// Makes a codec. NULL if that fails; `baler_last_error` says why.
-///
-/// The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`.
-#[unsafe(no_mangle)]
-pub extern "C" fn baler_codec_new() -> *mut baler_codec {
-    guard!(std::ptr::null_mut(), {
-        let registry = Registry::with_sources(baler_models::standard_sources());
-        Ok(Box::into_raw(Box::new(baler_codec { registry })))
-    })
-}
-
-/// Gives a codec back. NULL is allowed and does nothing.
-///
-/// # Safety
-/// `codec` comes from `baler_codec_new`, was not freed before, and no thread uses it any more.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn baler_codec_free(codec: *mut baler_codec) {
-    guard!((), {
-        if !codec.is_null() {
-            // SAFETY: `codec` is the pointer that `Box::into_raw` gave, and the caller gives it back once.
-            drop(unsafe { Box::from_raw(codec) });
-        }
-        Ok(())
-    });
-}
 
 fn check<T>(pointer: *const T, name: &str) -> Result<()> {
     if pointer.is_null() {
@@ -77,6 +39,24 @@ pub(crate) unsafe fn shared<'a, T>(pointer: *const T, name: &str) -> Result<&'a 
     Ok(unsafe { &*pointer })
 }
 
+/// Hands a value to the caller as a handle.
+pub(crate) fn give<T>(value: T) -> *mut T {
+    Box::into_raw(Box::new(value))
+}
+
+/// Takes a handle back from the caller and drops it; NULL is none.
+///
+/// # Safety
+/// `handle` comes from [`give`], and is given back once.
+pub(crate) unsafe fn take_back<T>(handle: *mut T, name: &str) -> Result<()> {
+    if !handle.is_null() {
+        check(handle, name)?;
+        // SAFETY: the caller's promise.
+        drop(unsafe { Box::from_raw(handle) });
+    }
+    Ok(())
+}
+
 /// A slice of what the caller keeps; empty if `n` is 0, wherever the pointer points.
 ///
 /// # Safety
@@ -100,35 +80,80 @@ pub(crate) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<Option<
     text.to_str().map(Some).map_err(|_| Failure::invalid(format!("{name} is not UTF-8")))
 }
 
-/// Reads a structure that begins with its own size, `struct_size`, in the caller's version.
+/// A structure that begins with its own size, `struct_size`, and grows at its end.
 ///
 /// # Safety
-/// `T` is `repr(C)`, plain numbers and pointers, and begins with a `usize`. Unless refused here, `pointer` points to
-/// as many readable bytes as that first member says.
-pub(crate) unsafe fn sized<T: Copy>(pointer: *const T, name: &str) -> Result<T> {
+/// `repr(C)`; the first member is a `usize`, the others are numbers and pointers; no padding; all zeros are a value.
+pub(crate) unsafe trait Versioned: Copy {
+    /// Its sizes, in the order of the versions of the library; the last is that of this one.
+    const SIZES: &'static [usize];
+}
+
+/// Reads a structure in the caller's version: members that it does not have are zero, members that this library does not
+/// have must be.
+///
+/// # Safety
+/// Unless refused here, `pointer` points to as many readable bytes as its first member says.
+pub(crate) unsafe fn sized<T: Versioned>(pointer: *const T, name: &str) -> Result<T> {
     check(pointer, name)?;
     // SAFETY: aligned for `T`, whose first member is this one.
     let struct_size = unsafe { pointer.cast::<usize>().read() };
-    check_struct_size::<T>(struct_size, name)?;
-    let extra = struct_size - size_of::<T>();
-    // SAFETY: the caller's structure is `struct_size` bytes long, of which `extra` follow a `T`.
-    let appended = unsafe { std::slice::from_raw_parts(pointer.add(1).cast::<u8>(), extra) };
+    let known = check_struct_size::<T>(struct_size, name)?;
+    // SAFETY: the caller's structure is `struct_size` bytes long, and `known` is no more than that.
+    let appended = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), struct_size - known) };
     if appended.iter().any(|&byte| byte != 0) {
         return Err(Failure::new(
             baler_status::Unsupported,
             format!("{name} sets members of a later version: this library is {}", env!("CARGO_PKG_VERSION")),
         ));
     }
-    // SAFETY: aligned and long enough, as just checked, and any bits are a valid `T`.
-    Ok(unsafe { pointer.read() })
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: `known` is at most the size of either, and zeros with any bits over them are a valid `T`.
+    unsafe {
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), known);
+        Ok(value.assume_init())
+    }
 }
 
-/// Checks the size that a structure gives of itself. No version will grow beyond a page: more is memory that was never
-/// set, and must not be touched.
-fn check_struct_size<T>(struct_size: usize, name: &str) -> Result<()> {
+/// Writes to a structure of the caller; members of later versions are set to zero.
+///
+/// # Safety
+/// As [`sized`], and the bytes can be written.
+pub(crate) unsafe fn write_sized<T: Versioned>(
+    pointer: *mut T,
+    name: &str,
+    value: impl FnOnce(usize) -> T,
+) -> Result<()> {
+    check(pointer, name)?;
+    // SAFETY: aligned for `T`, whose first member is this one.
+    let struct_size = unsafe { pointer.cast::<usize>().read() };
+    let known = check_struct_size::<T>(struct_size, name)?;
+    let value = value(struct_size);
+    // SAFETY: the caller's structure is `struct_size` bytes long, and `known` is no more than that or the size of `T`.
+    unsafe {
+        std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), pointer.cast::<u8>(), known);
+        pointer.cast::<u8>().add(known).write_bytes(0, struct_size - known);
+    }
+    Ok(())
+}
+
+/// Checks a structure without reading more than its size.
+///
+/// # Safety
+/// Unless refused here, `pointer` points to a structure that begins with its size.
+pub(crate) unsafe fn check_sized<T: Versioned>(pointer: *const T, name: &str) -> Result<()> {
+    check(pointer, name)?;
+    // SAFETY: aligned for `T`, whose first member is this one.
+    check_struct_size::<T>(unsafe { pointer.cast::<usize>().read() }, name).map(|_| ())
+}
+
+/// Checks the size that a structure gives of itself: that of a version so far, or a larger one. No version will grow
+/// beyond a page: more is memory that was never set, and must not be touched. Gives the bytes that both sides know.
+fn check_struct_size<T: Versioned>(struct_size: usize, name: &str) -> Result<usize> {
     const LARGEST: usize = 4096;
-    if (size_of::<T>()..=LARGEST).contains(&struct_size) {
-        return Ok(());
+    const { assert!(T::SIZES[T::SIZES.len() - 1] == size_of::<T>(), "Versioned::SIZES is out of date") };
+    if T::SIZES.contains(&struct_size) || (size_of::<T>()..=LARGEST).contains(&struct_size) {
+        return Ok(struct_size.min(size_of::<T>()));
     }
     Err(Failure::invalid(format!(
         "{name}: struct_size is {struct_size}; set it to the sizeof of the structure, which is {} in this version",
@@ -174,6 +199,13 @@ impl<T: Copy> Output<T> {
         Ok(())
     }
 
+    /// Writes `values` from the element `at` on; they fit.
+    pub(crate) fn write_at(&self, at: usize, values: &[T]) -> Result<()> {
+        let rest = self.n.checked_sub(at).map(|n| Self { pointer: self.pointer.wrapping_add(at), n, ..*self });
+        let past = || Failure::new(baler_status::Internal, format!("{}: element {at} of {}", self.name, self.n));
+        rest.ok_or_else(past)?.write(values)
+    }
+
     /// Refuses an input that shares bytes with this output.
     pub(crate) fn disjoint_from<U>(&self, input: &[U], name: &str) -> Result<()> {
         self.disjoint_range(input.as_ptr().addr(), size_of_val(input), name)
@@ -191,23 +223,6 @@ impl<T: Copy> Output<T> {
         }
         Ok(())
     }
-}
-
-/// Writes to a structure of the caller that begins with its own size; members of later versions are set to zero.
-///
-/// # Safety
-/// As [`sized`], and the bytes can be written.
-pub(crate) unsafe fn write_sized<T: Copy>(pointer: *mut T, name: &str, value: impl FnOnce(usize) -> T) -> Result<()> {
-    check(pointer, name)?;
-    // SAFETY: aligned for `T`, whose first member is this one.
-    let struct_size = unsafe { pointer.cast::<usize>().read() };
-    check_struct_size::<T>(struct_size, name)?;
-    // SAFETY: the caller's structure is `struct_size` bytes long, and that is no less than a `T`.
-    unsafe {
-        pointer.write(value(struct_size));
-        pointer.add(1).cast::<u8>().write_bytes(0, struct_size - size_of::<T>());
-    }
-    Ok(())
 }
 
 /// The caller's bytes as a slice. As [`slice`], for `void` pointers.

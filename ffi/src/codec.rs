@@ -1,0 +1,150 @@
+//! The codec handle, and the models it knows.
+
+use crate::guard::guard;
+use crate::memory::{Output, give, shared, take_back, text};
+use crate::model::baler_model;
+use crate::status::{Failure, baler_status};
+use ::baler_codec::Registry;
+use ::baler_codec::bundle::MemorySource;
+use std::ffi::c_char;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What encodes and decodes: knows models, and where to look for more. Many threads can use one at once.
+pub struct baler_codec {
+    /// Replaced whole by those who add to it, so that every call sees either the old one or the new one.
+    registry: RwLock<Arc<Registry>>,
+}
+
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<baler_codec>();
+};
+
+impl baler_codec {
+    fn of(registry: Registry) -> Self {
+        Self { registry: RwLock::new(Arc::new(registry)) }
+    }
+
+    /// The models as they are now.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, source: Arc<dyn ::baler_codec::BundleSource>) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let mut more = Registry::clone(&registry);
+        more.add_source(source);
+        *registry = Arc::new(more);
+    }
+}
+
+/// Makes a codec that knows the models of the library, of the folders in `BALER_MODEL_PATH` and of the user's folder.
+/// NULL if that fails; `baler_last_error` says why.
+///
+/// The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`.
+///
+/// Threads: any, while none changes the environment.
+#[unsafe(no_mangle)]
+pub extern "C" fn baler_codec_new() -> *mut baler_codec {
+    guard!(std::ptr::null_mut(), {
+        Ok(give(baler_codec::of(Registry::with_sources(baler_models::standard_sources()))))
+    })
+}
+
+/// Makes a codec that knows no model and reads no environment: models are those that are added. NULL if that fails;
+/// `baler_last_error` says why.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn baler_codec_new_bare() -> *mut baler_codec {
+    guard!(std::ptr::null_mut(), { Ok(give(baler_codec::of(Registry::new()))) })
+}
+
+/// Gives a codec back. NULL is allowed and does nothing. Readers, writers and models made with it stay.
+///
+/// Threads: one, after all calls that use the codec.
+///
+/// # Safety
+/// `codec` comes from `baler_codec_new` or `baler_codec_new_bare`, was not freed before, and no thread uses it any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baler_codec_free(codec: *mut baler_codec) {
+    guard!((), {
+        // SAFETY: the caller's promise.
+        unsafe { take_back(codec, "codec") }
+    });
+}
+
+/// Adds a model to those that the codec knows. The model can be freed afterwards.
+///
+/// Threads: any, at any time; calls that are running go on with the models they began with. Usually a step before the
+/// codec is shared, since a model that takes part changes the bytes of later chunks.
+///
+/// # Safety
+/// Unless refused, both are handles of the library that were not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baler_codec_add_model(codec: *const baler_codec, model: *const baler_model) -> baler_status {
+    guard!({
+        // SAFETY: the caller's promise.
+        let codec = unsafe { shared(codec, "codec") }?;
+        // SAFETY: the caller's promise.
+        let model = unsafe { shared(model, "model") }?;
+        codec.add(Arc::new(MemorySource::new(vec![model.bundle.clone()])));
+        Ok(())
+    })
+}
+
+/// Adds the `*.bundle` files of a folder, looked at whenever a model is needed. The folder must be there.
+///
+/// Threads: as `baler_codec_add_model`.
+///
+/// # Safety
+/// Unless refused, `codec` is a handle that was not freed, and `path` ends with a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baler_codec_add_folder(codec: *const baler_codec, path: *const c_char) -> baler_status {
+    guard!({
+        // SAFETY: the caller's promise.
+        let codec = unsafe { shared(codec, "codec") }?;
+        // SAFETY: the caller's promise.
+        let path = unsafe { text(path, "path") }?.ok_or_else(|| Failure::invalid("path is NULL"))?;
+        if !Path::new(path).is_dir() {
+            return Err(Failure::invalid(format!("path: there is no folder {path:?}")));
+        }
+        codec.add(baler_models::zoo::directory(path));
+        Ok(())
+    })
+}
+
+/// Lists every model the codec knows: `*n_models` becomes their number, and as many handles are written to `models`, to
+/// be given back with `baler_model_free` one by one. With `BALER_STATUS_BUFFER_TOO_SMALL` none is written.
+///
+/// Threads: any.
+///
+/// # Safety
+/// Unless refused, `codec` is a handle that was not freed, `models` has room for `capacity` pointers, and `n_models` is a
+/// number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baler_codec_models(
+    codec: *const baler_codec,
+    models: *mut *mut baler_model,
+    capacity: usize,
+    n_models: *mut usize,
+) -> baler_status {
+    guard!({
+        // SAFETY: the caller's promise, for this and the next.
+        let codec = unsafe { shared(codec, "codec") }?;
+        // SAFETY: as above.
+        let models = unsafe { Output::new(models, capacity, "models") }?;
+        // SAFETY: as above.
+        let n_models = unsafe { Output::new(n_models, 1, "n_models") }?;
+        models.disjoint_from_output(&n_models)?;
+        let found = codec.registry().list();
+        n_models.write(&[found.len()])?;
+        if found.len() > models.capacity() {
+            let message = format!("models has room for {capacity} handles: the codec knows {} models", found.len());
+            return Err(Failure::new(baler_status::BufferTooSmall, message));
+        }
+        let handles: Vec<*mut baler_model> = found.into_iter().map(|bundle| give(baler_model::of(bundle))).collect();
+        models.write(&handles)
+    })
+}
