@@ -10,9 +10,9 @@
 
 #include "baler.h"
 
-#define PLANES 48
-#define ROWS 64
-#define COLUMNS 96
+#define PLANES 24
+#define ROWS 48
+#define COLUMNS 64
 
 static void expect_ok(baler_status status, const char *what) {
     if (status != BALER_STATUS_OK) {
@@ -60,7 +60,7 @@ int main(int argc, char **argv) {
     params.bound_value = bound;
     baler_stream_options options = {0};
     options.struct_size = sizeof options;
-    options.rows_per_chunk = 16;
+    options.rows_per_chunk = 4;
     options.threads = 2;
     baler_writer *writer = baler_writer_new(codec, to_file, file);
     expect_ok(baler_writer_array(writer, NULL, &params, &options), "baler_writer_array");
@@ -107,6 +107,6 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     printf("%zu bytes, %zu in memory at once, became a file of %ld; largest difference %.3g of %g\n",
-           (size_t)PLANES * sizeof plane, 32 * sizeof plane, file_len, worst, bound);
+           (size_t)PLANES * sizeof plane, 8 * sizeof plane, file_len, worst, bound);
     return EXIT_SUCCESS;
 }

@@ -83,7 +83,7 @@ pub unsafe extern "C" fn baler_codec_free(codec: *mut baler_codec) {
 /// # Safety
 /// Unless refused, both are handles of the library that were not freed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn baler_codec_add_model(codec: *const baler_codec, model: *const baler_model) -> baler_status {
+pub unsafe extern "C" fn baler_codec_add_model(codec: *mut baler_codec, model: *const baler_model) -> baler_status {
     guard!({
         // SAFETY: the caller's promise.
         let codec = unsafe { shared(codec, "codec") }?;
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn baler_codec_add_model(codec: *const baler_codec, model:
 /// # Safety
 /// Unless refused, `codec` is a handle that was not freed, and `path` ends with a zero byte.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn baler_codec_add_folder(codec: *const baler_codec, path: *const c_char) -> baler_status {
+pub unsafe extern "C" fn baler_codec_add_folder(codec: *mut baler_codec, path: *const c_char) -> baler_status {
     guard!({
         // SAFETY: the caller's promise.
         let codec = unsafe { shared(codec, "codec") }?;

@@ -1,67 +1,332 @@
-//! Promise: a C program builds against the header and either library, without warnings, and runs.
+//! Promise: C and C++ programs build against what `ffi/install` installs, without warnings, with gcc and clang, and run;
+//! under sanitizers and valgrind too.
+//!
+//! A trial whose compiler or tool is not installed is reported as ignored, with what it needs in its name.
 
+#[path = "c/abi.rs"]
+mod abi;
+
+use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use tempfile::TempDir;
 
-/// The folder where cargo has put the library beside this test.
-fn library_folder(file: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let deps = test.parent().unwrap();
-    let folders = [deps, deps.parent().unwrap()];
-    let found = folders.into_iter().find(|folder| folder.join(file).is_file());
-    found.unwrap_or_else(|| panic!("{file} is neither in {} nor above it", deps.display())).to_path_buf()
+/// A program of the examples or tests.
+struct Program {
+    source: &'static str,
+    arguments: &'static [&'static str],
+    /// How its output begins, after the version of the library where it says so.
+    begins: &'static str,
+    ends: &'static str,
 }
 
-fn has_gcc() -> bool {
-    Command::new("gcc").arg("--version").output().is_ok_and(|output| output.status.success())
-}
+/// One line for each program.
+const PROGRAMS: &[Program] = &[
+    Program { source: "examples/roundtrip.c", arguments: &[], begins: "baler ", ends: " of 0.001\n" },
+    Program { source: "examples/stream.c", arguments: &["stream.baler"], begins: "294912 bytes, ", ends: " of 0.01\n" },
+    Program { source: "examples/models.c", arguments: &[], begins: "", ends: "\n" },
+    Program { source: "tests/c/arguments.c", arguments: &[], begins: "function ", ends: " cases, 0 wrong\n" },
+    Program { source: "examples/roundtrip.cpp", arguments: &[], begins: "field: ", ends: "begin with BALR\n" },
+    Program { source: "tests/cpp/api.cpp", arguments: &[], begins: "", ends: "all is as promised\n" },
+];
 
-/// Compiles the example with `link` at the end of the command, and runs it.
-fn build_and_run(name: &str, link: &[String]) {
-    if !has_gcc() {
-        eprintln!("skipped: {name}: there is no gcc");
-        return;
+impl Program {
+    fn is_cpp(&self) -> bool {
+        self.source.ends_with(".cpp")
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("roundtrip");
-    let compiled = Command::new("gcc")
-        .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-O1"])
-        .arg("-I")
-        .arg(root.join("include"))
-        .arg(root.join("examples/roundtrip.c"))
-        .arg("-o")
-        .arg(&program)
-        .args(link)
-        .output()
-        .unwrap();
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    // Cargo sets the variable for tests, and it goes before the program's own path: an older library of the build
-    // folder would be taken.
-    let ran = Command::new(&program).env_remove("LD_LIBRARY_PATH").output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let text = String::from_utf8(ran.stdout).unwrap();
-    print!("{text}");
-    assert!(text.starts_with(&format!("baler {}: 49152 bytes became ", env!("CARGO_PKG_VERSION"))), "{text}");
+
+    fn name(&self) -> &'static str {
+        self.source
+    }
 }
 
-#[test]
-#[cfg(unix)]
-fn roundtrip_with_the_shared_library() {
-    let folder = library_folder("libbaler.so");
-    let folder = folder.display();
-    build_and_run(
-        "roundtrip_with_the_shared_library",
-        &[format!("-L{folder}"), format!("-Wl,-rpath,{folder}"), "-l:libbaler.so".into(), "-lm".into()],
-    );
+/// A way to compile. `needs` are programs in `PATH`, or with a space in them commands that must succeed.
+struct Way {
+    name: &'static str,
+    c: &'static str,
+    cpp: &'static str,
+    flags: &'static [&'static str],
+    needs: &'static [&'static str],
+    /// What runs the program.
+    under: &'static [&'static str],
 }
 
-#[test]
-#[cfg(unix)]
-fn roundtrip_with_the_static_library() {
-    let library = library_folder("libbaler.a").join("libbaler.a");
+const SANITIZE: &[&str] = &["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+const VALGRIND: &[&str] =
+    &["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"];
+
+/// One line for each way.
+const WAYS: &[Way] = &[
+    Way {
+        name: "gcc-c99-cpp17",
+        c: "gcc -std=c99",
+        cpp: "g++ -std=c++17",
+        flags: &[],
+        needs: &["gcc", "g++"],
+        under: &[],
+    },
+    Way {
+        name: "gcc-c11-cpp20",
+        c: "gcc -std=c11",
+        cpp: "g++ -std=c++20",
+        flags: &[],
+        needs: &["gcc", "g++"],
+        under: &[],
+    },
+    Way {
+        name: "clang-c99-cpp17",
+        c: "clang -std=c99",
+        cpp: "clang++ -std=c++17",
+        flags: &[],
+        needs: &["clang"],
+        under: &[],
+    },
+    Way {
+        name: "clang-c11-cpp20",
+        c: "clang -std=c11",
+        cpp: "clang++ -std=c++20",
+        flags: &[],
+        needs: &["clang"],
+        under: &[],
+    },
+    Way {
+        name: "gcc-sanitizers",
+        c: "gcc -std=c11",
+        cpp: "g++ -std=c++17",
+        flags: SANITIZE,
+        needs: &["gcc", "g++", "gcc -fsanitize=address,undefined"],
+        under: &[],
+    },
+    Way {
+        name: "clang-sanitizers",
+        c: "clang -std=c11",
+        cpp: "clang++ -std=c++20",
+        flags: SANITIZE,
+        needs: &["clang", "clang -fsanitize=address,undefined"],
+        under: &[],
+    },
+    Way {
+        name: "valgrind",
+        c: "gcc -std=c11",
+        cpp: "g++ -std=c++17",
+        flags: &["-g"],
+        needs: &["gcc", "g++", "valgrind"],
+        under: VALGRIND,
+    },
+];
+
+/// The prefix that everything was installed to, and the checkout's folder `ffi`.
+struct Bench {
+    ffi: PathBuf,
+    folder: TempDir,
+}
+
+type Outcome = Result<(), String>;
+
+impl Bench {
+    fn new() -> Result<Self, String> {
+        let ffi = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        // Cargo puts the library beside the tests of its own package.
+        let built = std::env::current_exe().map_err(|e| e.to_string())?;
+        let built = built.parent().ok_or("the test lies nowhere")?;
+        let bench = Self { ffi, folder };
+        let mut install = Command::new(bench.ffi.join("install"));
+        install.arg("--prefix").arg(bench.prefix()).arg("--from").arg(built);
+        run(&mut install)?;
+        Ok(bench)
+    }
+
+    fn prefix(&self) -> PathBuf {
+        self.folder.path().join("prefix")
+    }
+
+    /// A command without the variables by which cargo, or the user, would make it find other libraries or models.
+    fn command(&self, program: &str, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(folder).env_remove("LD_LIBRARY_PATH").env_remove("BALER_MODEL_PATH");
+        command.env("HOME", folder).env("XDG_DATA_HOME", folder);
+        command.env("PKG_CONFIG_PATH", self.prefix().join("lib/pkgconfig"));
+        command
+    }
+
+    /// Compiles a program and gives its path.
+    fn compile(&self, program: &Program, way: &Way, folder: &Path, link: &[String]) -> Result<PathBuf, String> {
+        let mut compiler = if program.is_cpp() { way.cpp } else { way.c }.split(' ');
+        let target = folder.join("program");
+        let mut command = self.command(compiler.next().unwrap_or_default(), folder);
+        command
+            .args(compiler)
+            .args(["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror", "-O1"])
+            .args(way.flags)
+            .arg(format!("-DBALER_TEST_VERSION=\"{}\"", env!("CARGO_PKG_VERSION")))
+            .arg(self.ffi.join(program.source))
+            .arg("-o")
+            .arg(&target)
+            .args(link);
+        run(&mut command)?;
+        Ok(target)
+    }
+
+    /// Runs a program of [`PROGRAMS`], and prints what it says.
+    fn run(&self, program: &Program, binary: &Path, under: &[&str], folder: &Path) -> Outcome {
+        let binary = binary.display().to_string();
+        let words: Vec<&str> = under.iter().copied().chain([binary.as_str()]).collect();
+        let text = run(self.command(words[0], folder).args(&words[1..]).args(program.arguments))?;
+        print!("{text}");
+        if text.starts_with(program.begins) && text.ends_with(program.ends) {
+            return Ok(());
+        }
+        Err(format!("expected {:?} ... {:?}, found:\n{text}", program.begins, program.ends))
+    }
+
+    /// The flags pkg-config gives, and where the loader finds the library.
+    fn pkg_config(&self, folder: &Path) -> Result<Vec<String>, String> {
+        let flags = run(self.command("pkg-config", folder).args(["--cflags", "--libs", "baler"]))?;
+        let path = format!("-Wl,-rpath,{}", self.prefix().join("lib").display());
+        Ok(flags.split_whitespace().map(str::to_owned).chain([path, "-lm".into(), "-pthread".into()]).collect())
+    }
+}
+
+/// The output of a command that must succeed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
+    Err(format!("{command:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// What a trial needs and this machine has not.
+fn missing(needs: &[&str]) -> Vec<String> {
+    let has = |need: &&&str| match need.split_once(' ') {
+        None => Command::new(need).arg("--version").output().is_ok_and(|o| o.status.success()),
+        // A compiler with flags: it must link a program.
+        Some((compiler, flags)) => tempfile::tempdir().is_ok_and(|folder| {
+            let source = folder.path().join("empty.c");
+            let written = std::fs::write(&source, "int main(void) { return 0; }\n").is_ok();
+            let target = folder.path().join("empty");
+            let linked = Command::new(compiler).args(flags.split(' ')).arg(source).arg("-o").arg(target).output();
+            written && linked.is_ok_and(|o| o.status.success())
+        }),
+    };
+    needs.iter().filter(|need| !has(need)).map(|need| (*need).to_owned()).collect()
+}
+
+fn trial(
+    bench: &Arc<Bench>,
+    name: String,
+    missing: &[String],
+    body: impl FnOnce(&Bench, &Path) -> Outcome + Send + 'static,
+) -> Trial {
+    if !missing.is_empty() {
+        let name = format!("{name} [needs {}]", missing.join(", "));
+        return Trial::test(name, || Ok(())).with_ignored_flag(true);
+    }
+    let bench = bench.clone();
+    Trial::test(name, move || {
+        let folder = tempfile::tempdir_in(bench.folder.path())?;
+        body(&bench, folder.path()).map_err(Failed::from)
+    })
+}
+
+fn matrix(bench: &Arc<Bench>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for way in WAYS {
+        let missing = missing(&[way.needs, &["pkg-config"]].concat());
+        for program in PROGRAMS {
+            trials.push(trial(bench, format!("{}/{}", way.name, program.name()), &missing, |bench, folder| {
+                let binary = bench.compile(program, way, folder, &bench.pkg_config(folder)?)?;
+                bench.run(program, &binary, way.under, folder)
+            }));
+        }
+    }
+    trials
+}
+
+fn static_library(bench: &Bench, folder: &Path) -> Outcome {
+    let prefix = bench.prefix();
     let system = ["-lm", "-lpthread", "-ldl"].map(String::from);
-    let mut link = vec![library.display().to_string()];
+    let mut link = vec![format!("-I{}", prefix.join("include").display())];
+    link.push(prefix.join("lib/libbaler.a").display().to_string());
     link.extend(system);
-    build_and_run("roundtrip_with_the_static_library", &link);
+    let binary = bench.compile(&PROGRAMS[0], &WAYS[0], folder, &link)?;
+    let needed = run(bench.command("ldd", folder).arg(&binary))?;
+    if needed.contains("libbaler") {
+        return Err(format!("the program is linked with the shared library:\n{needed}"));
+    }
+    bench.run(&PROGRAMS[0], &binary, &[], folder)
+}
+
+/// `find_package(Baler)` and both imported targets, from a prefix that was moved after it was installed.
+fn cmake(bench: &Bench, folder: &Path) -> Outcome {
+    let moved = folder.join("moved");
+    run(Command::new("cp").arg("-a").arg(bench.prefix()).arg(&moved))?;
+    let project = "cmake_minimum_required(VERSION 3.13)
+project(users C CXX)
+find_package(Baler 0.1 REQUIRED)
+add_executable(shared roundtrip.c)
+target_link_libraries(shared PRIVATE Baler::baler m)
+add_executable(static roundtrip.c)
+target_link_libraries(static PRIVATE Baler::static)
+add_executable(cpp roundtrip.cpp)
+target_compile_features(cpp PRIVATE cxx_std_17)
+target_link_libraries(cpp PRIVATE Baler::baler)
+";
+    std::fs::write(folder.join("CMakeLists.txt"), project).map_err(|e| e.to_string())?;
+    for source in ["roundtrip.c", "roundtrip.cpp"] {
+        std::fs::copy(bench.ffi.join("examples").join(source), folder.join(source)).map_err(|e| e.to_string())?;
+    }
+    let configure = format!("-DCMAKE_PREFIX_PATH={}", moved.display());
+    run(bench.command("cmake", folder).args(["-S", ".", "-B", "build", &configure]))?;
+    run(bench.command("cmake", folder).args(["--build", "build"]))?;
+    for (target, program) in [("shared", &PROGRAMS[0]), ("static", &PROGRAMS[0]), ("cpp", &PROGRAMS[4])] {
+        bench.run(program, &folder.join("build").join(target), &[], folder)?;
+    }
+    let later = project.replace("Baler 0.1", "Baler 99");
+    std::fs::write(folder.join("CMakeLists.txt"), later).map_err(|e| e.to_string())?;
+    match run(bench.command("cmake", folder).args(["-S", ".", "-B", "later", &configure])) {
+        Ok(_) => Err("a version that is not there was found".into()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The table of `tests/c/arguments.c` has lines for every function of the header.
+fn every_function_is_in_the_table(bench: &Bench, folder: &Path) -> Outcome {
+    let binary = bench.compile(&PROGRAMS[3], &WAYS[0], folder, &bench.pkg_config(folder)?)?;
+    let table = run(&mut bench.command(&binary.display().to_string(), folder))?;
+    let symbols =
+        run(bench.command("nm", folder).args(["-D", "--defined-only"]).arg(bench.prefix().join("lib/libbaler.so")))?;
+    let functions: Vec<&str> = symbols.lines().filter_map(|line| line.split(' ').next_back()).collect();
+    if functions.len() < 20 {
+        return Err(format!("nm tells of {} symbols", functions.len()));
+    }
+    let has = |function: &&str| table.lines().any(|line| line.split(' ').next() == Some(function));
+    match functions.into_iter().find(|function| !has(function)) {
+        None => Ok(()),
+        Some(function) => Err(format!("{function} is not in the table")),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if !cfg!(target_os = "linux") {
+        return libtest_mimic::run(&arguments, Vec::new()).exit_code();
+    }
+    let bench = match Bench::new() {
+        Ok(bench) => Arc::new(bench),
+        Err(message) => {
+            eprintln!("c: {message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials = matrix(&bench);
+    trials.extend(abi::trials(&bench));
+    trials.push(trial(&bench, "static library".into(), &missing(&["gcc"]), static_library));
+    trials.push(trial(&bench, "cmake".into(), &missing(&["gcc", "g++", "cmake"]), cmake));
+    let needs = missing(&["gcc", "pkg-config", "nm"]);
+    trials.push(trial(&bench, "every function is in the table".into(), &needs, every_function_is_in_the_table));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

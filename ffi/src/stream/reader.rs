@@ -252,7 +252,7 @@ pub unsafe extern "C" fn baler_reader_free(reader: *mut baler_reader) {
 /// # Safety
 /// Unless refused, `reader` is a handle that was not freed, and `info` a structure of the size it gives of itself.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn baler_reader_next(reader: *const baler_reader, info: *mut baler_array_info_t) -> baler_status {
+pub unsafe extern "C" fn baler_reader_next(reader: *mut baler_reader, info: *mut baler_array_info_t) -> baler_status {
     guard!({
         // SAFETY: the caller's promise.
         let reader = unsafe { shared(reader, "reader") }?;
@@ -295,7 +295,7 @@ pub unsafe extern "C" fn baler_reader_next(reader: *const baler_reader, info: *m
 /// number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baler_reader_read(
-    reader: *const baler_reader,
+    reader: *mut baler_reader,
     out: *mut c_void,
     out_capacity: usize,
     out_len: *mut usize,

@@ -345,7 +345,7 @@ pub unsafe extern "C" fn baler_writer_free(writer: *mut baler_writer) {
 /// size they give of themselves.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baler_writer_array(
-    writer: *const baler_writer,
+    writer: *mut baler_writer,
     name: *const c_char,
     params: *const baler_params,
     options: *const baler_stream_options,
@@ -378,7 +378,7 @@ pub unsafe extern "C" fn baler_writer_array(
 /// during the call. It needs no alignment.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baler_writer_measure(
-    writer: *const baler_writer,
+    writer: *mut baler_writer,
     values: *const c_void,
     values_len: usize,
 ) -> baler_status {
@@ -402,7 +402,7 @@ pub unsafe extern "C" fn baler_writer_measure(
 /// As `baler_writer_measure`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn baler_writer_write(
-    writer: *const baler_writer,
+    writer: *mut baler_writer,
     values: *const c_void,
     values_len: usize,
 ) -> baler_status {
@@ -422,7 +422,7 @@ pub unsafe extern "C" fn baler_writer_write(
 /// # Safety
 /// Unless refused, `writer` is a handle that was not freed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn baler_writer_finish(writer: *const baler_writer) -> baler_status {
+pub unsafe extern "C" fn baler_writer_finish(writer: *mut baler_writer) -> baler_status {
     guard!({
         // SAFETY: the caller's promise.
         let writer = unsafe { shared(writer, "writer") }?;

@@ -253,7 +253,7 @@ static void chunks(const baler_codec *codec, const float *values, size_t n, unsi
     CASE(f, "chunk, out", "misaligned", OK, baler_decode(codec, chunk, m, ODD(room), CAPACITY - 8, len));
 }
 
-static void models(const baler_codec *codec) {
+static void models(baler_codec *codec) {
     baler_model *models[64];
     size_t n = 0;
     const char *f = "baler_codec_models";
