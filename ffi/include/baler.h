@@ -613,7 +613,7 @@ void baler_codec_free(struct baler_codec *codec);
  * # Safety
  * Unless refused, both are handles of the library that were not freed.
  */
-baler_status baler_codec_add_model(const struct baler_codec *codec, const struct baler_model *model);
+baler_status baler_codec_add_model(struct baler_codec *codec, const struct baler_model *model);
 
 /**
  * Adds the `*.bundle` files of a folder, looked at whenever a model is needed. The folder must be there.
@@ -623,7 +623,7 @@ baler_status baler_codec_add_model(const struct baler_codec *codec, const struct
  * # Safety
  * Unless refused, `codec` is a handle that was not freed, and `path` ends with a zero byte.
  */
-baler_status baler_codec_add_folder(const struct baler_codec *codec, const char *path);
+baler_status baler_codec_add_folder(struct baler_codec *codec, const char *path);
 
 /**
  * Lists every model the codec knows: `*n_models` becomes their number, and as many handles are written to `models`, to
@@ -846,7 +846,7 @@ void baler_reader_free(struct baler_reader *reader);
  * # Safety
  * Unless refused, `reader` is a handle that was not freed, and `info` a structure of the size it gives of itself.
  */
-baler_status baler_reader_next(const struct baler_reader *reader,
+baler_status baler_reader_next(struct baler_reader *reader,
                                struct baler_array_info_t *info);
 
 /**
@@ -859,7 +859,7 @@ baler_status baler_reader_next(const struct baler_reader *reader,
  * Unless refused, `reader` is a handle that was not freed, `out` has room for `out_capacity` bytes, and `out_len` is a
  * number.
  */
-baler_status baler_reader_read(const struct baler_reader *reader,
+baler_status baler_reader_read(struct baler_reader *reader,
                                void *out,
                                size_t out_capacity,
                                size_t *out_len);
@@ -900,7 +900,7 @@ void baler_writer_free(struct baler_writer *writer);
  * Unless refused, `writer` is a handle that was not freed, `name` ends with a zero byte, and the structures are of the
  * size they give of themselves.
  */
-baler_status baler_writer_array(const struct baler_writer *writer,
+baler_status baler_writer_array(struct baler_writer *writer,
                                 const char *name,
                                 const struct baler_params *params,
                                 const struct baler_stream_options *options);
@@ -916,7 +916,7 @@ baler_status baler_writer_array(const struct baler_writer *writer,
  * Unless refused, `writer` is a handle that was not freed, and `values` points to `values_len` bytes that nobody changes
  * during the call. It needs no alignment.
  */
-baler_status baler_writer_measure(const struct baler_writer *writer,
+baler_status baler_writer_measure(struct baler_writer *writer,
                                   const void *values,
                                   size_t values_len);
 
@@ -931,7 +931,7 @@ baler_status baler_writer_measure(const struct baler_writer *writer,
  * # Safety
  * As `baler_writer_measure`.
  */
-baler_status baler_writer_write(const struct baler_writer *writer, const void *values, size_t values_len);
+baler_status baler_writer_write(struct baler_writer *writer, const void *values, size_t values_len);
 
 /**
  * Ends the stream, whose last array must be complete: without it, readers report a cut stream.
@@ -941,7 +941,7 @@ baler_status baler_writer_write(const struct baler_writer *writer, const void *v
  * # Safety
  * Unless refused, `writer` is a handle that was not freed.
  */
-baler_status baler_writer_finish(const struct baler_writer *writer);
+baler_status baler_writer_finish(struct baler_writer *writer);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -25,3 +25,16 @@ fn header_is_fresh() {
         "include/baler.h is not what the sources say: run `BALER_WRITE_HEADER=1 cargo test -p baler-ffi --test header`"
     );
 }
+
+/// Every function says which threads may call it.
+#[test]
+fn threads_are_documented() {
+    let header = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/baler.h")).unwrap();
+    let functions = header.split("extern \"C\" {").nth(1).unwrap();
+    let mut n = 0;
+    for (comment, declaration) in functions.split("/**").skip(1).map(|text| text.split_once("*/").unwrap()) {
+        assert!(comment.contains(" * Threads: "), "{}", declaration.trim());
+        n += 1;
+    }
+    assert!(n >= 30, "{n} functions");
+}

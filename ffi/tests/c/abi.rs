@@ -55,8 +55,9 @@ fn changes_are_found(bench: &Bench, folder: &Path) -> Outcome {
     Ok(())
 }
 
-/// The names of functions that are declared in `text`.
-fn functions(text: &str) -> BTreeSet<String> {
+/// The names of the functions in the record.
+pub fn recorded_functions(record: &str) -> BTreeSet<String> {
+    let text = record.split("/* Functions */").nth(1).unwrap_or_default();
     let names = text.split("baler_").skip(1).filter_map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
         rest[end..].starts_with('(').then(|| format!("baler_{}", &rest[..end]))
@@ -71,7 +72,7 @@ fn symbols(bench: &Bench, folder: &Path) -> Outcome {
     let exported: BTreeSet<String> =
         listed.lines().filter_map(|line| Some(line.split_whitespace().next_back()?.to_owned())).collect();
     let record = read(&bench.ffi.join("abi/0.c"))?;
-    let recorded = functions(record.split("/* Functions */").nth(1).unwrap_or_default());
+    let recorded = recorded_functions(&record);
     let differ: Vec<_> = exported.symmetric_difference(&recorded).collect();
     if recorded.len() < 20 || !differ.is_empty() {
         return Err(format!("{} functions in the record; exported or recorded, not both: {differ:?}", recorded.len()));

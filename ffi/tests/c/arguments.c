@@ -50,8 +50,8 @@ static void report(const char *function, const char *argument, const char *value
     is_right = is_right && (found == BALER_STATUS_OK || (message[0] != '\0' && baler_last_status() == found));
     n_cases++;
     n_wrong += !is_right;
-    printf("%-24s %-22s %-26s %-17s%s\n", function, argument, value, NAMES[found],
-           is_right ? "" : is_untouched() ? " WRONG" : " WRONG: written");
+    printf("%-24s %-22s %-26s %s%s\n", function, argument, value, NAMES[found],
+           is_right ? "" : is_untouched() ? ", WRONG" : ", WRONG: written");
     if (!is_right) {
         printf("    expected %s; %s\n", NAMES[expected], message);
     }
