@@ -42,6 +42,7 @@ mod predict;
 mod quantize;
 mod registry;
 mod related;
+mod simd;
 mod special;
 pub mod standalone;
 mod wire;

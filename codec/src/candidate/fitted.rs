@@ -22,11 +22,11 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
         return None;
     }
     let extents = pad(&working_extents(part.shape));
-    let mut best = Prediction::new(q.clone(), &extents, part.specials);
+    let mut best = Prediction::new(q.clone(), &extents, part);
     let occurring = occurring(q);
     if !occurring.is_empty() {
         let rank = |q: &i32| occurring.partition_point(|v| v < q) as i32;
-        let ranked = Prediction::new(q.iter().map(rank).collect(), &extents, part.specials);
+        let ranked = Prediction::new(q.iter().map(rank).collect(), &extents, part);
         // About a byte for each.
         let bits = ranked.bits + 8.0 * occurring.len() as f64;
         if bits < best.bits {
@@ -55,6 +55,11 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
     Some(out.bytes)
 }
 
+/// Bytes that the weights take, about.
+pub(crate) fn weight_bytes(shape: &[usize]) -> usize {
+    fitted::sets(&pad(&working_extents(shape))).map(|set| fitted::n_taps(set) * 5 / 2).sum()
+}
+
 /// What is coded, and its bits without contexts.
 struct Prediction {
     weights: Weights,
@@ -65,9 +70,11 @@ struct Prediction {
 }
 
 impl Prediction {
-    fn new(q: Vec<i32>, extents: &[usize; MAX_AXES], specials: &Specials) -> Self {
+    fn new(q: Vec<i32>, extents: &[usize; MAX_AXES], part: &Part<'_>) -> Self {
+        let specials = part.specials;
+        let n_samples = if part.effort == Effort::Max { 1 << 14 } else { 1 << 13 };
         let mut values: Vec<i64> = q.iter().map(|&q| i64::from(q)).collect();
-        let weights = fitted::fit(&values, extents, |i| !specials.is_masked(i));
+        let weights = fitted::fit(&values, extents, n_samples, |i| !specials.is_masked(i));
         let mut residual = vec![0i64; values.len()];
         let Ok(()) = fitted::scan(&mut values, extents, &weights, |i, prediction| {
             // Values taken out hold their prediction.

@@ -1,5 +1,6 @@
 //! The chunk: the unit a host hands over; independent and self-checking. Specified byte by byte in `FORMAT.md`.
 
+mod classical;
 mod describe;
 mod explain;
 mod header;

@@ -4,12 +4,13 @@
 //! therefore never larger than the best classical candidate, and a model earns its place chunk by chunk.
 
 use super::checksum;
+use super::classical;
 use super::header::Header;
 use super::read::{Limits, decode};
 use super::table;
 use crate::bound::{Promise, check};
 use crate::bundle::{Bundle, Contents, Family as FamilyName};
-use crate::candidate::{self, Part, constant, fitted, interpolated, numbers, quantised, raw, wavelet};
+use crate::candidate::{self, Part, constant, quantised, raw};
 use crate::element::{Elements, swap_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::family;
@@ -287,43 +288,24 @@ impl Auction<'_> {
     /// The same for a part that has been quantised.
     pub(super) fn part_of(&self, part: &Part<'_>, quantised: &Quantised, models_allowed: bool) -> Result<Winner> {
         let params = self.params;
-        let Part { elements, promise, .. } = *part;
+        let elements = part.elements;
         if let Some(constant) = constant::encode(part, quantised) {
             let mut best = Winner::new(with_method(candidate::CONSTANT, constant));
             best.keep_no_larger_than_raw(part);
             return Ok(best);
         }
         let allow = |method| params.candidates.allow(method);
-        let mut best = Winner::new(if allow(candidate::QUANTISED) {
-            with_method(candidate::QUANTISED, quantised::encode(part, quantised))
-        } else {
-            with_method(candidate::RAW, raw::encode(part))
-        });
-        let is_short = promise == Promise::Exact && elements.len() <= 1 << 16;
-        if allow(candidate::NUMBERS)
-            && (is_short || self.numbers_pay(elements, best.bytes.len()))
-            && let Some(numbers) = numbers::encode(part)
-        {
-            best.keep_smaller(with_method(candidate::NUMBERS, numbers), None);
+        let mut best: Option<Winner> = None;
+        for classical in classical::shortlist(part, params.candidates) {
+            let to_beat = best.as_ref().map_or(elements.bytes.len(), |best| best.bytes.len());
+            let Some(payload) = (classical.encode)(part, quantised, to_beat) else { continue };
+            let bytes = with_method(classical.method, payload);
+            match &mut best {
+                Some(best) => best.keep_smaller(bytes, None),
+                None => best = Some(Winner::new(bytes)),
+            }
         }
-        if allow(candidate::FITTED)
-            && params.effort != Effort::Fast
-            && let Some(fitted) = fitted::encode(part, quantised, best.bytes.len())
-        {
-            best.keep_smaller(with_method(candidate::FITTED, fitted), None);
-        }
-        if allow(candidate::INTERPOLATED)
-            && params.effort != Effort::Fast
-            && let Some(interpolated) = interpolated::encode(part, best.bytes.len())
-        {
-            best.keep_smaller(with_method(candidate::INTERPOLATED, interpolated), None);
-        }
-        if allow(candidate::WAVELET)
-            && params.effort != Effort::Fast
-            && let Some(wavelet) = wavelet::encode(part, best.bytes.len())
-        {
-            best.keep_smaller(with_method(candidate::WAVELET, wavelet), None);
-        }
+        let mut best = best.unwrap_or_else(|| Winner::new(with_method(candidate::RAW, raw::encode(part))));
         if models_allowed {
             for bundle in &self.models {
                 let Some(family) = family::of(bundle).filter(|f| allow(f.method())) else { continue };
@@ -370,21 +352,6 @@ impl Auction<'_> {
         }
         // Nothing but special or equal values has no latents: keep them as they are.
         Ok(best.unwrap_or_else(|| Winner { bytes: with_method(candidate::RAW, raw::encode(part)), model: None }))
-    }
-
-    /// Whether the lossless numbers may beat what is there, judged from some of them: values with few digits or steps of
-    /// their own.
-    fn numbers_pay(&self, elements: Elements<'_>, to_beat: usize) -> bool {
-        const SAMPLE: usize = 1 << 14;
-        if self.params.effort == Effort::Fast {
-            return false;
-        }
-        let n = elements.len().min(SAMPLE);
-        let size = elements.dtype.size_bytes();
-        let start = (elements.len() - n) / 2 * size;
-        let some = Elements::new(elements.dtype, &elements.bytes[start..start + n * size]);
-        let expected = numbers::sample_len(some, self.params.effort) as f64 * elements.len() as f64 / n as f64;
-        expected < to_beat as f64 * 1.1
     }
 }
 

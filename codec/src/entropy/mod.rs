@@ -9,6 +9,7 @@
 //! | 3 | [`SHUFFLED`]: zstd over byte planes | wide values whose high bytes repeat |
 //! | 4 | [`CONTEXT`]: adaptive range coder conditioned on neighbours | residuals of fields |
 //! | 5 | [`MIXED`]: the same under several contexts at once, slower | residuals of fields at loose bounds |
+//! | 6 | [`RANS`]: static tables conditioned on neighbours | residuals of fields, fast |
 
 pub(crate) mod bytes;
 pub(crate) mod context;
@@ -18,6 +19,7 @@ pub(crate) mod mixing;
 mod narrow;
 pub(crate) mod pcodec;
 pub(crate) mod range;
+pub(crate) mod rans;
 
 pub(crate) use int::Int;
 
@@ -33,6 +35,7 @@ pub(crate) const NARROW: u8 = 2;
 pub(crate) const SHUFFLED: u8 = 3;
 pub(crate) const CONTEXT: u8 = 4;
 pub(crate) const MIXED: u8 = 5;
+pub(crate) const RANS: u8 = 6;
 
 /// The name of a coder as reports print it.
 pub(crate) fn name(coder: u8) -> &'static str {
@@ -43,6 +46,7 @@ pub(crate) fn name(coder: u8) -> &'static str {
         SHUFFLED => "shuffle+zstd",
         CONTEXT => "context",
         MIXED => "mixed",
+        RANS => "rans",
         _ => "unknown",
     }
 }
@@ -72,7 +76,7 @@ pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     match hints.effort {
         Effort::Fast if values.len() < 64 => smallest(values, hints, &[PCO, NARROW]),
         Effort::Fast => smallest(values, hints, &[PCO]),
-        Effort::Max => smallest(values, hints, &[CONTEXT, MIXED, PCO, NARROW, SHUFFLED]),
+        Effort::Max => smallest(values, hints, &[RANS, CONTEXT, MIXED, PCO, NARROW, SHUFFLED]),
         Effort::Default => smallest(values, hints, &shortlist(values, hints)),
     }
 }
@@ -85,55 +89,76 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     if values.len() < 2048 {
         return vec![CONTEXT, MIXED, PCO, NARROW];
     }
-    let n = values.len().min(SAMPLE);
-    let some = &values[(values.len() - n) / 2..][..n];
+    let (some, extents) = middle(values, hints.lattice);
+    let n = some.len();
     if some.iter().all(|v| *v == some[0]) {
         // What there is lies elsewhere; all coders are quick on it.
         return vec![CONTEXT, MIXED, PCO, NARROW];
     }
-    // Without the rows above and the plane before, contexts look worse here than they are.
-    let row = hints.lattice.extents.last().map_or(n, |&e| e.clamp(1, n));
-    let extents = if hints.lattice.classes.is_empty() { [n.div_ceil(row), row] } else { [1, n] };
     let lattice = Lattice { extents: &extents, classes: &[] };
     let fast = Hints { effort: Effort::Fast, lattice, ..hints };
     let (context, pco) = (context::encode(some, lattice).len(), pcodec::encode(some, fast).len());
-    let best = context.min(pco);
+    // The tables in front weigh less on the whole than on some of it.
+    let share = n as f64 / values.len() as f64;
+    let rans = rans::encode(some, lattice)
+        .map_or(usize::MAX, |(bytes, head)| bytes.len() - (head as f64 * (1.0 - share)) as usize);
+    let best = context.min(pco).min(rans);
     let mut coders = Vec::new();
-    if context <= pco + pco / 8 {
-        // Mixing is several times slower: it has to gain something, and goes on learning where the sample ends.
-        let mixed = mixed::encode(some, lattice).len();
-        coders.push(if mixed < context - context / 100 { MIXED } else { CONTEXT });
+    // Contexts see less of what is around in a sample than in the whole.
+    let contexts = rans.min(context);
+    if contexts <= pco + pco / 8 {
+        // The context coder takes three times as long: it has to gain something.
+        coders.push(if rans <= context + context / 25 { RANS } else { CONTEXT });
     }
-    if pco <= context + context / 32 {
+    if pco < contexts - contexts / 32 {
         coders.push(PCO);
     }
-    // zstd's highest level takes longer than all else together, so lower ones say whether it is worth it: each gains on
+    // zstd's high levels take longer than all else together, so lower ones say whether they are worth it: each gains on
     // the one before where there are repeats.
+    let near = best + best / 32;
     let repeats_nearby =
-        || narrow::quick_len(some, 1) <= best + best / 2 && narrow::quick_len(some, 7) <= best + best / 8;
+        || narrow::quick_len(some, false, 1) <= best + best / 2 && narrow::quick_len(some, false, 7) <= near;
     // Whole blocks may come again farther away than the sample reaches.
     let repeats_afar = || {
         let best = best as f64 * values.len() as f64 / n as f64;
-        n < values.len() && narrow::quick_len(values, 3) as f64 <= best * 1.05
+        n < values.len() && narrow::quick_len(values, false, 3) as f64 <= best * 1.05
     };
-    if repeats_nearby() || repeats_afar() {
-        coders.extend([NARROW, SHUFFLED]);
+    let planes = narrow::quick_len(some, true, 7);
+    if planes <= near && planes < narrow::quick_len(some, false, 7) {
+        coders.push(SHUFFLED);
+    } else if repeats_nearby() || repeats_afar() {
+        coders.push(NARROW);
     }
     coders
 }
 
+/// About [`SAMPLE`] values from the middle, whole planes or at least whole rows if that can be, and their extents.
+fn middle<'a, I: Int>(values: &'a [I], lattice: Lattice<'_>) -> (&'a [I], [usize; 3]) {
+    let n = values.len().min(SAMPLE);
+    let (nx, ny) = lattice.row_and_column();
+    // Where values are left out, rows are not known by their lengths.
+    let is_whole = lattice.classes.is_empty();
+    let unit = [nx * ny, nx].into_iter().find(|&unit| is_whole && unit > 0 && 2 * unit <= n).unwrap_or(1);
+    let n = n / unit * unit;
+    let start = (values.len() - n) / 2 / unit * unit;
+    let extents = if unit == nx * ny { [n / unit, ny, nx] } else { [1, n / unit, unit] };
+    let extents = if unit == 1 { [1, 1, n] } else { extents };
+    (&values[start..start + n], extents)
+}
+
 fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
-    let candidates = coders.iter().map(|&coder| {
+    let candidates = coders.iter().filter_map(|&coder| {
         let payload = match coder {
             PCO => pcodec::encode(values, hints),
             NARROW => narrow::encode(values, false, hints.effort),
             SHUFFLED => narrow::encode(values, true, hints.effort),
             MIXED => mixed::encode(values, hints.lattice),
+            RANS => rans::encode(values, hints.lattice)?.0,
             _ => context::encode(values, hints.lattice),
         };
-        with_id(coder, payload)
+        Some(with_id(coder, payload))
     });
-    candidates.min_by_key(Vec::len).expect("at least one coder is tried")
+    candidates.min_by_key(Vec::len).unwrap_or_else(|| with_id(CONTEXT, context::encode(values, hints.lattice)))
 }
 
 /// Bytes that the values take at little cost: by their distribution, or by repeats, whichever is less.
@@ -141,7 +166,7 @@ pub(crate) fn quick_len(values: &Ints) -> usize {
     fn of<I: Int>(values: &[I]) -> usize {
         let lattice = Lattice { extents: &[values.len()], classes: &[] };
         let hints = Hints { effort: Effort::Fast, is_residual: false, lattice };
-        pcodec::encode(values, hints).len().min(narrow::quick_len(values, 3))
+        pcodec::encode(values, hints).len().min(narrow::quick_len(values, false, 3))
     }
     match values {
         Ints::I32(v) => of(v),
@@ -171,6 +196,7 @@ pub(crate) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> 
         SHUFFLED => narrow::decode(input.rest(), n, true)?,
         CONTEXT => context::decode(input.rest(), n, lattice)?,
         MIXED => mixed::decode(input.rest(), n, lattice)?,
+        RANS => rans::decode(input.rest(), n, lattice)?,
         coder => return Err(Error::corrupt(format!("entropy coder {coder} is unknown"))),
     };
     debug_assert_eq!(values.len(), n);

@@ -21,9 +21,12 @@ fn base_and_width<I: Int>(values: &[I]) -> (i64, usize) {
 }
 
 /// Bytes at a quick level, to judge whether a slow one is worth its time.
-pub(super) fn quick_len<I: Int>(values: &[I], level: i32) -> usize {
+pub(super) fn quick_len<I: Int>(values: &[I], planes: bool, level: i32) -> usize {
     let (base, width) = base_and_width(values);
-    bytes::zstd_compress(&serialise(values, base, width, false), level).map_or(usize::MAX, |z| z.len())
+    if planes && width == 1 {
+        return usize::MAX;
+    }
+    bytes::zstd_compress(&serialise(values, base, width, planes), level).map_or(usize::MAX, |z| z.len())
 }
 
 fn serialise<I: Int>(values: &[I], base: i64, width: usize, planes: bool) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! array nor a neighbour beyond its edge matters. Weights are integers and so is all arithmetic of the reader.
 
 use super::lorenzo::MAX_AXES;
+use crate::simd::{self, Kernel};
 
 /// Bits of the weights below the point.
 const FRACTION_BITS: u32 = 16;
@@ -76,81 +77,179 @@ pub(crate) fn sets(extents: &[usize; MAX_AXES]) -> impl Iterator<Item = usize> +
 pub(crate) type Weights = [Vec<i32>; N_SETS];
 
 /// Visits every position in order: `visit(position, prediction)` gives the value there.
+///
+/// A prediction is `anchor + floor((2^15 + sum of weight * (neighbour - anchor)) / 2^16)` modulo 2^64.
 pub(crate) fn scan<E>(
     values: &mut [i64],
     extents: &[usize; MAX_AXES],
     weights: &Weights,
-    mut visit: impl FnMut(usize, i64) -> Result<i64, E>,
+    visit: impl FnMut(usize, i64) -> Result<i64, E>,
 ) -> Result<(), E> {
-    let walk = Walk::new(extents);
-    for_each_row(extents, |at, row| {
-        let set = walk.set(at);
-        let weights = &weights[set];
-        let offsets = &walk.offsets[set];
-        let inside = walk.inside(at);
-        for x in 0..extents[3] {
-            let i = row + x;
-            let anchor = walk.anchor(values, at, x, i);
-            let mut sum = 1i64 << (FRACTION_BITS - 1);
-            if inside.contains(&x) {
-                for (offset, &weight) in offsets.iter().zip(weights) {
-                    let v = values[i.wrapping_sub(*offset as usize)];
-                    sum = sum.wrapping_add(v.wrapping_sub(anchor).wrapping_mul(i64::from(weight)));
-                }
-            } else {
-                for (tap, &weight) in taps(set).zip(weights) {
-                    if let Some(k) = walk.neighbour(at, x, tap) {
-                        sum = sum.wrapping_add(values[k].wrapping_sub(anchor).wrapping_mul(i64::from(weight)));
-                    }
-                }
-            }
-            values[i] = visit(i, anchor.wrapping_add(sum >> FRACTION_BITS))?;
-        }
-        Ok(())
-    })
+    simd::run(Scan { values, extents, weights, visit })
 }
 
-fn for_each_row<E>(
-    extents: &[usize; MAX_AXES],
-    mut visit: impl FnMut([usize; 3], usize) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut row = 0;
-    for a in 0..extents[0] {
-        for b in 0..extents[1] {
-            for c in 0..extents[2] {
-                visit([a, b, c], row)?;
-                row += extents[3];
+struct Scan<'a, V> {
+    values: &'a mut [i64],
+    extents: &'a [usize; MAX_AXES],
+    weights: &'a Weights,
+    visit: V,
+}
+
+impl<E, V: FnMut(usize, i64) -> Result<i64, E>> Kernel for Scan<'_, V> {
+    type Output = Result<(), E>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let Self { values, extents, weights, mut visit } = self;
+        let walk = Walk::new(extents);
+        let all: [RowTaps; N_SETS] = std::array::from_fn(|set| RowTaps::new(&walk, set, &weights[set], None));
+        // The values of the rows so far in half the width, as long as they fit it: products of those are one instruction.
+        let mut narrow = vec![0i32; values.len()];
+        let mut is_narrow = true;
+        let mut sums = vec![0i64; extents[3]];
+        for (at, row) in rows(extents) {
+            let set = walk.set(at);
+            let some;
+            let taps = if walk.has_all(at) {
+                &all[set]
+            } else {
+                some = RowTaps::new(&walk, set, &weights[set], Some(at));
+                &some
+            };
+            let inside = if is_narrow { walk.inside() } else { 0..0 };
+            taps.sum_rows_before(&narrow, row, inside.clone(), &mut sums);
+            for x in 0..extents[3] {
+                let i = row + x;
+                let prediction = if inside.contains(&x) {
+                    let [a, b, c] = [values[i - 1], values[i - 2], values[i - 3]];
+                    let [u, v, w] = taps.in_row;
+                    let sum = sums[x]
+                        .wrapping_add(a.wrapping_mul(u))
+                        .wrapping_add(b.wrapping_mul(v))
+                        .wrapping_add(c.wrapping_mul(w));
+                    a.wrapping_add(sum >> FRACTION_BITS)
+                } else {
+                    let anchor = walk.anchor(values, at, x, i);
+                    anchor.wrapping_add(taps.sum_near_edge(values, extents[3], x, i, anchor) >> FRACTION_BITS)
+                };
+                let value = visit(i, prediction)?;
+                values[i] = value;
+                narrow[i] = value as i32;
+                is_narrow &= i64::from(value as i32) == value;
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// One half in units of 2^-[`FRACTION_BITS`].
+const ROUND: i64 = 1 << (FRACTION_BITS - 1);
+
+/// The neighbours that the values of one row have but for its ends, and their weights.
+struct RowTaps {
+    /// What the values one, two and three before are multiplied by. Differences from the anchor, the value before, are
+    /// multiplied out, which changes nothing modulo 2^64: the first has what the anchor takes away.
+    in_row: [i64; 3],
+    /// How far back the neighbours in other rows lie, and their weights.
+    before: Vec<(usize, i32)>,
+    /// All neighbours: how far back along the row, and in all; weight.
+    all: Vec<(isize, usize, i32)>,
+}
+
+impl RowTaps {
+    /// Those of a set that are there at a row, or all of them.
+    fn new(walk: &Walk, set: usize, weights: &[i32], at: Option<[usize; 3]>) -> Self {
+        let mut row = Self { in_row: [0; 3], before: Vec::new(), all: Vec::new() };
+        for (tap, &weight) in taps(set).zip(weights) {
+            let is_there =
+                |a: usize, at: [usize; 3]| at[a].checked_add_signed(-tap[a]).is_some_and(|k| k < walk.extents[a]);
+            if !at.is_none_or(|at| (0..3).all(|a| is_there(a, at))) {
+                continue;
+            }
+            let offset = walk.offset(tap) as usize;
+            match tap {
+                [0, 0, 0, k] => row.in_row[k as usize - 1] += i64::from(weight),
+                _ => row.before.push((offset, weight)),
+            }
+            row.in_row[0] -= i64::from(weight);
+            row.all.push((tap[3], offset, weight));
+        }
+        row
+    }
+
+    /// [`ROUND`] and the products of the neighbours of position `i`, the `x`th of its row.
+    fn sum_near_edge(&self, values: &[i64], extent: usize, x: usize, i: usize, anchor: i64) -> i64 {
+        let is_there = |back: isize| x.checked_add_signed(-back).is_some_and(|x| x < extent);
+        let there = self.all.iter().filter(|tap| is_there(tap.0));
+        there.fold(ROUND, |sum, &(_, offset, weight)| {
+            sum.wrapping_add(values[i - offset].wrapping_sub(anchor).wrapping_mul(i64::from(weight)))
+        })
+    }
+
+    /// For each `x` of the row that starts at `row`, [`ROUND`] and the products of neighbours in rows before.
+    #[inline(always)]
+    fn sum_rows_before(&self, values: &[i32], row: usize, inside: std::ops::Range<usize>, sums: &mut [i64]) {
+        const LANES: usize = 16;
+        let mut start = inside.start;
+        while start + LANES <= inside.end {
+            let mut lanes = [ROUND; LANES];
+            for &(offset, weight) in &self.before {
+                let near: &[i32; LANES] = values[row + start - offset..][..LANES].try_into().expect("as many values");
+                for (sum, &v) in lanes.iter_mut().zip(near) {
+                    *sum = sum.wrapping_add(i64::from(v).wrapping_mul(i64::from(weight)));
+                }
+            }
+            sums[start..start + LANES].copy_from_slice(&lanes);
+            start += LANES;
+        }
+        for x in start..inside.end {
+            sums[x] = self.before.iter().fold(ROUND, |sum, &(offset, weight)| {
+                sum.wrapping_add(i64::from(values[row + x - offset]).wrapping_mul(i64::from(weight)))
+            });
+        }
+    }
+}
+
+/// Each row: where it is along the axes before the last, and its first position.
+#[inline(always)]
+fn rows(extents: &[usize; MAX_AXES]) -> impl Iterator<Item = ([usize; 3], usize)> + use<> {
+    let [a, b, c, d] = *extents;
+    (0..a * b * c).map(move |row| ([row / (b * c), row / c % b, row % c], row * d))
 }
 
 struct Walk {
     extents: [usize; MAX_AXES],
     strides: [usize; MAX_AXES],
-    /// For each set, how far back its neighbours lie.
-    offsets: [Vec<isize>; N_SETS],
 }
 
 impl Walk {
     fn new(extents: &[usize; MAX_AXES]) -> Self {
         let e = *extents;
-        let strides = [e[1] * e[2] * e[3], e[2] * e[3], e[3], 1];
-        let offset = |tap: Back| (0..MAX_AXES).map(|a| tap[a] * strides[a] as isize).sum();
-        Self { extents: e, strides, offsets: std::array::from_fn(|set| taps(set).map(offset).collect()) }
+        Self { extents: e, strides: [e[1] * e[2] * e[3], e[2] * e[3], e[3], 1] }
     }
 
+    /// How far back a neighbour lies: always before the position itself.
+    fn offset(&self, tap: Back) -> isize {
+        (0..MAX_AXES).map(|a| tap[a] * self.strides[a] as isize).sum()
+    }
+
+    #[inline(always)]
     fn set(&self, at: [usize; 3]) -> usize {
         usize::from(at[1] > 0) + 2 * usize::from(at[0] > 0)
     }
 
-    /// The part of a row all of whose neighbours are there.
-    fn inside(&self, at: [usize; 3]) -> std::ops::Range<usize> {
+    /// Whether all rows are there that neighbours of the values of this one lie in.
+    #[inline(always)]
+    fn has_all(&self, at: [usize; 3]) -> bool {
         let [a, b, c] = at;
         let e = self.extents;
-        let is_inside = c >= 2 && c + 2 < e[2] && b != 1 && a != 1 && (a == 0 || (b >= 1 && b + 1 < e[1]));
-        if is_inside && e[3] > 5 { 3..e[3] - 2 } else { 0..0 }
+        c >= 2 && c + 2 < e[2] && b != 1 && a != 1 && (a == 0 || (b >= 1 && b + 1 < e[1]))
+    }
+
+    /// The part of a row whose neighbours lie within it or the rows beside it.
+    #[inline(always)]
+    fn inside(&self) -> std::ops::Range<usize> {
+        if self.extents[3] > 5 { 3..self.extents[3] - 2 } else { 0..0 }
     }
 
     fn neighbour(&self, at: [usize; 3], x: usize, tap: Back) -> Option<usize> {
@@ -164,6 +263,7 @@ impl Walk {
     }
 
     /// The value before along the fastest axis that has one.
+    #[inline(always)]
     fn anchor(&self, values: &[i64], at: [usize; 3], x: usize, i: usize) -> i64 {
         if x > 0 {
             return values[i - 1];
@@ -173,48 +273,74 @@ impl Walk {
 }
 
 /// Encoder side: weights from some of the positions.
-pub(crate) fn fit(values: &[i64], extents: &[usize; MAX_AXES], is_used: impl Fn(usize) -> bool) -> Weights {
+pub(crate) fn fit(
+    values: &[i64],
+    extents: &[usize; MAX_AXES],
+    n_samples: usize,
+    is_used: impl Fn(usize) -> bool,
+) -> Weights {
+    simd::run(Fit { values, extents, n_samples, is_used })
+}
+
+struct Fit<'a, U> {
+    values: &'a [i64],
+    extents: &'a [usize; MAX_AXES],
     /// Positions of each set that are looked at.
-    const N_SAMPLES: usize = 1 << 14;
-    let walk = Walk::new(extents);
-    let mut counts = [0usize; N_SETS];
-    let Ok(()) = for_each_row(extents, |at, _| {
-        counts[walk.set(at)] += extents[3];
-        Ok::<_, std::convert::Infallible>(())
-    });
-    let mut sums: [Normal; N_SETS] = std::array::from_fn(|set| Normal::new(n_taps(set)));
-    // Steps that share no factor with the extents, near enough.
-    let mut next = [0usize; N_SETS];
-    let mut seen = [0usize; N_SETS];
-    let Ok(()) = for_each_row(extents, |at, row| {
-        let set = walk.set(at);
-        let step = counts[set].div_ceil(N_SAMPLES) | 1;
-        let inside = walk.inside(at);
-        while next[set] < seen[set] + extents[3] {
-            let x = next[set] - seen[set];
-            next[set] += step;
-            let i = row + x;
-            if !is_used(i) {
-                continue;
-            }
-            let anchor = walk.anchor(values, at, x, i);
-            let difference = |k: usize| values[k].wrapping_sub(anchor) as f64;
-            let mut near = [0.0; N_TAPS];
-            if inside.contains(&x) {
-                for (v, offset) in near.iter_mut().zip(&walk.offsets[set]) {
-                    *v = difference(i.wrapping_sub(*offset as usize));
-                }
-            } else {
-                for (v, tap) in near.iter_mut().zip(taps(set)) {
-                    *v = walk.neighbour(at, x, tap).map_or(0.0, difference);
-                }
-            }
-            sums[set].add(&near[..n_taps(set)], difference(i));
+    n_samples: usize,
+    is_used: U,
+}
+
+impl<U: Fn(usize) -> bool> Kernel for Fit<'_, U> {
+    type Output = Weights;
+
+    #[inline(always)]
+    fn run(self) -> Weights {
+        let Self { values, extents, n_samples, is_used } = self;
+        let walk = Walk::new(extents);
+        let offsets: [Vec<usize>; N_SETS] =
+            std::array::from_fn(|set| taps(set).map(|tap| walk.offset(tap) as usize).collect());
+        let mut counts = [0usize; N_SETS];
+        for (at, _) in rows(extents) {
+            counts[walk.set(at)] += extents[3];
         }
-        seen[set] += extents[3];
-        Ok::<_, std::convert::Infallible>(())
-    });
-    std::array::from_fn(|set| if counts[set] == 0 { Vec::new() } else { sums[set].solve() })
+        let mut sums: [Normal; N_SETS] = std::array::from_fn(|set| Normal::new(n_taps(set)));
+        // Steps of changing length: equal ones could meet the same columns again and again.
+        let mut state = 1u32;
+        let mut jump = |mean: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            1 + (state >> 8) as usize % (2 * mean - 1)
+        };
+        let mut next = [0usize; N_SETS];
+        let mut seen = [0usize; N_SETS];
+        for (at, row) in rows(extents) {
+            let set = walk.set(at);
+            let step = counts[set].div_ceil(n_samples).max(1);
+            let inside = if walk.has_all(at) { walk.inside() } else { 0..0 };
+            while next[set] < seen[set] + extents[3] {
+                let x = next[set] - seen[set];
+                next[set] += jump(step);
+                let i = row + x;
+                if !is_used(i) {
+                    continue;
+                }
+                let anchor = walk.anchor(values, at, x, i);
+                let difference = |k: usize| values[k].wrapping_sub(anchor) as f64;
+                let mut near = [0.0; N_TAPS];
+                if inside.contains(&x) {
+                    for (v, offset) in near.iter_mut().zip(&offsets[set]) {
+                        *v = difference(i - offset);
+                    }
+                } else {
+                    for (v, tap) in near.iter_mut().zip(taps(set)) {
+                        *v = walk.neighbour(at, x, tap).map_or(0.0, difference);
+                    }
+                }
+                sums[set].add(&near[..n_taps(set)], difference(i));
+            }
+            seen[set] += extents[3];
+        }
+        std::array::from_fn(|set| if counts[set] == 0 { Vec::new() } else { sums[set].solve() })
+    }
 }
 
 /// Sums of products for least squares.
@@ -229,6 +355,7 @@ impl Normal {
         Self { n, products: vec![0.0; n * n], targets: vec![0.0; n] }
     }
 
+    #[inline(always)]
     fn add(&mut self, near: &[f64], target: f64) {
         // Rare large differences must not decide alone.
         let energy = near.iter().map(|v| v * v).sum::<f64>() + target * target;
@@ -281,7 +408,7 @@ mod tests {
 
     #[test]
     fn predictions_use_what_came_before_only_and_planes_are_exact() {
-        for extents in [[1, 1, 1, 40], [1, 1, 20, 30], [1, 6, 9, 11], [3, 4, 9, 10], [2, 1, 3, 2], [1, 1, 1, 1]] {
+        for extents in [[1, 1, 1, 40], [1, 1, 20, 30], [1, 6, 9, 11], [3, 4, 9, 40], [2, 1, 3, 2], [1, 1, 1, 1]] {
             let [_, eb, ec, ed] = extents;
             let n: usize = extents.iter().product();
             let original: Vec<i64> = (0..n)
@@ -290,7 +417,7 @@ mod tests {
                     (5000 + 7 * a + 100 * b + 13 * c) as i64 - 9 * d as i64
                 })
                 .collect();
-            let weights = fit(&original, &extents, |_| true);
+            let weights = fit(&original, &extents, 1 << 12, |_| true);
             for (set, weights) in weights.iter().enumerate() {
                 assert!(weights.is_empty() || sets(&extents).any(|s| s == set), "{extents:?}");
             }
@@ -302,6 +429,22 @@ mod tests {
             let mut decoded = vec![i64::MIN / 3; n];
             let Ok(()) = scan(&mut decoded, &extents, &weights, |i, p| Ok::<_, Infallible>(residual[i] + p));
             assert_eq!(decoded, original, "{extents:?}");
+            // Row by row or one by one: the definition.
+            for wide in [0, i64::MAX / 5] {
+                let walk = Walk::new(&extents);
+                let original: Vec<i64> = original.iter().map(|v| if v % 7 == 0 { v ^ wide } else { *v }).collect();
+                let Ok(()) = scan(&mut original.clone(), &extents, &weights, |i, p| {
+                    let (row, x) = (i / ed, i % ed);
+                    let at = [row / (eb * ec), row / ec % eb, row % ec];
+                    let anchor = walk.anchor(&original, at, x, i);
+                    let sum = taps(walk.set(at)).zip(&weights[walk.set(at)]).fold(1i64 << 15, |sum, (tap, &w)| {
+                        let near = walk.neighbour(at, x, tap).map_or(anchor, |k| original[k]);
+                        sum.wrapping_add(near.wrapping_sub(anchor).wrapping_mul(w.into()))
+                    });
+                    assert_eq!(p, anchor.wrapping_add(sum >> 16), "{extents:?} {i}");
+                    Ok::<_, Infallible>(original[i])
+                });
+            }
             let n_large = residual.iter().filter(|r| r.abs() > 1).count();
             assert!(n < 100 || n_large * 3 < n, "{extents:?}: {n_large} of {n}");
         }

@@ -1,0 +1,156 @@
+//! The candidates that need no model, and which of them to encode a part with.
+//!
+//! Encoding with each would take the time of all. A block from the middle says nearly as well which is the smallest, so at
+//! the default effort all are tried on that, and the whole part is encoded with one.
+
+use crate::bound::Promise;
+use crate::candidate::{self, Part, fitted, interpolated, numbers, quantised, wavelet};
+use crate::element::Elements;
+use crate::params::{Candidates, Effort};
+use crate::predict::lorenzo::working_extents;
+use crate::quantize::{Quantised, quantise};
+use crate::special::Specials;
+
+/// One of the candidates.
+pub(super) struct Classical {
+    pub method: u8,
+    /// The payload, if an estimate says that it may take fewer bytes than the last argument.
+    pub encode: fn(&Part<'_>, &Quantised, usize) -> Option<Vec<u8>>,
+    /// Bytes that it takes however many values there are.
+    overhead: fn(&[usize]) -> usize,
+    /// What its bytes are multiplied by when samples are compared: slow ones have to gain something.
+    handicap: f64,
+    /// How much larger than the smallest its bytes for a sample may be for the whole to be tried: more than 1 for what
+    /// gains with the extents.
+    margin: f64,
+}
+
+/// The quickest first.
+const CLASSICAL: [Classical; 5] = [
+    Classical {
+        method: candidate::QUANTISED,
+        encode: |part, quantised, _| Some(quantised::encode(part, quantised)),
+        overhead: |_| 0,
+        handicap: 1.0,
+        margin: 1.0,
+    },
+    Classical {
+        method: candidate::NUMBERS,
+        encode: |part, _, to_beat| numbers_pay(part, to_beat).then(|| numbers::encode(part)).flatten(),
+        overhead: |_| 0,
+        handicap: 1.0,
+        margin: 1.0,
+    },
+    Classical {
+        method: candidate::FITTED,
+        encode: fitted::encode,
+        overhead: |shape| fitted::weight_bytes(shape),
+        handicap: 1.01,
+        margin: 1.0,
+    },
+    Classical {
+        method: candidate::INTERPOLATED,
+        encode: |part, _, to_beat| interpolated::encode(part, to_beat),
+        overhead: |_| 0,
+        handicap: 1.02,
+        margin: 1.0,
+    },
+    Classical {
+        method: candidate::WAVELET,
+        encode: |part, _, to_beat| wavelet::encode(part, to_beat),
+        overhead: |_| 0,
+        handicap: 1.03,
+        margin: 1.1,
+    },
+];
+
+/// Parts with fewer values are encoded with every candidate.
+const MIN_SAMPLED: usize = 1 << 16;
+
+/// The candidates to encode a part with.
+pub(super) fn shortlist(part: &Part<'_>, allowed: Candidates) -> Vec<&'static Classical> {
+    let mut tried: Vec<&Classical> = CLASSICAL.iter().filter(|c| allowed.allow(c.method)).collect();
+    match part.effort {
+        Effort::Fast => tried.retain(|c| matches!(c.method, candidate::QUANTISED | candidate::NUMBERS)),
+        Effort::Default if part.n_values() >= MIN_SAMPLED && tried.len() > 1 => {
+            tried = smallest_of_sample(part, &tried).unwrap_or(tried);
+        }
+        _ => {}
+    }
+    tried
+}
+
+/// The candidate with the fewest bytes for a block from the middle, and what may come to fewer after all; `None` if the
+/// block says nothing.
+fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<Vec<&'static Classical>> {
+    let (bytes, shape) = sample(part);
+    let elements = Elements::new(part.dtype(), &bytes);
+    let specials = Specials::find(elements, part.specials.patterns.first().copied());
+    let scale = part.n_values() as f64 / elements.len() as f64;
+    let part = Part { elements, shape: &shape, specials: &specials, ..*part };
+    let quantised = quantise(elements, &specials, part.promise);
+    if quantised.q.is_constant(&specials.classes) {
+        return None;
+    }
+    let mut least = f64::INFINITY;
+    let mut costs = Vec::new();
+    for &candidate in tried {
+        let overhead = (candidate.overhead)(&shape);
+        let to_beat = (least * candidate.margin / scale) as usize;
+        let Some(payload) = (candidate.encode)(&part, &quantised, to_beat.saturating_add(overhead)) else { continue };
+        let growing = payload.len().saturating_sub(overhead) as f64;
+        let bytes = (overhead as f64 + growing * scale) * candidate.handicap;
+        least = least.min(bytes);
+        costs.push((bytes, candidate));
+    }
+    costs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let near: Vec<&Classical> =
+        costs.iter().enumerate().filter(|(k, c)| *k == 0 || c.0 < least * c.1.margin).map(|(_, c)| c.1).collect();
+    (!near.is_empty()).then_some(near)
+}
+
+/// A block of some ten thousand values, as even as the part allows: its bytes and its shape.
+fn sample(part: &Part<'_>) -> (Vec<u8>, Vec<usize>) {
+    let extents = working_extents(part.shape);
+    let wanted = (part.n_values() / 8).clamp(1 << 14, 1 << 16);
+    let mut cut = extents.clone();
+    while cut.iter().product::<usize>() > wanted * 3 / 2 {
+        // Rows are cut last: what lies at their ends is predicted worse.
+        let length = |a: usize| if a + 1 == cut.len() { cut[a].div_ceil(4) } else { cut[a] };
+        let longest = (0..cut.len()).max_by_key(|&a| length(a)).expect("there are axes");
+        cut[longest] = cut[longest].div_ceil(2);
+    }
+    let size = part.dtype().size_bytes();
+    let row = cut.last().map_or(1, |&e| e) * size;
+    let mut bytes = Vec::with_capacity(cut.iter().product::<usize>() * size);
+    let n_rows: usize = cut.iter().rev().skip(1).product();
+    for r in 0..n_rows {
+        let (mut rest, mut stride, mut start) = (r, 1, 0);
+        for axis in (0..cut.len()).rev() {
+            let at = if axis + 1 == cut.len() { 0 } else { rest % cut[axis] };
+            rest = if axis + 1 == cut.len() { rest } else { rest / cut[axis] };
+            start += (at + (extents[axis] - cut[axis]) / 2) * stride;
+            stride *= extents[axis];
+        }
+        bytes.extend_from_slice(&part.elements.bytes[start * size..][..row]);
+    }
+    (bytes, cut)
+}
+
+/// Whether the lossless numbers may beat what is there, judged from some of them: values with few digits or steps of
+/// their own.
+fn numbers_pay(part: &Part<'_>, to_beat: usize) -> bool {
+    const SAMPLE: usize = 1 << 14;
+    if part.promise == Promise::Exact && part.n_values() <= 1 << 16 {
+        return true;
+    }
+    if part.effort == Effort::Fast {
+        return false;
+    }
+    let n = part.n_values().min(SAMPLE);
+    let size = part.dtype().size_bytes();
+    let start = (part.n_values() - n) / 2 * size;
+    let some = Elements::new(part.dtype(), &part.elements.bytes[start..start + n * size]);
+    let expected = numbers::sample_len(some, part.effort) as f64 * part.n_values() as f64 / n as f64;
+    expected < to_beat as f64 * 1.1
+}
