@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from . import context, mixed
+from . import context, mixed, rans
 from .wire import need
 
 
@@ -20,7 +20,7 @@ def decode(reader, n, out):
     extents = [extent for extent, _ in axes]
     need(math.prod(extents) == n, "extents of another number of values")
     coder = reader.u8()
-    need(coder <= 5, "unknown coder")
+    need(coder <= 6, "unknown coder")
     dtype = np.dtype(f"<i{width}")
     kept = np.flatnonzero(~out)
     residual = np.zeros(n, dtype)
@@ -40,7 +40,7 @@ def decode(reader, n, out):
             data = np.frombuffer(data, "u1").reshape(w, -1).T.tobytes()
         found = (np.frombuffer(data, f"<u{w}").astype("u8") + np.uint64(base % 2**64)).view("i8")
     else:
-        found = np.array((context if coder == 4 else mixed).integers(reader.rest(), extents, out), "i8")
+        found = np.array({4: context, 5: mixed, 6: rans}[coder].integers(reader.rest(), extents, out), "i8")
     residual[kept] = found.astype(dtype)
     residual = residual.reshape(extents)
     for axis, (_, order) in enumerate(axes):

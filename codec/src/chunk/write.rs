@@ -1,7 +1,7 @@
 //! Encoding a chunk: the auction.
 //!
-//! Every candidate that can keep the promise is estimated or encoded, and the smallest is written. The chunk is
-//! therefore never larger than the best classical candidate, and a model earns its place chunk by chunk.
+//! The candidates that need no model compete on a sample ([`super::classical`]), at the highest effort on the whole; models
+//! have to beat what comes of that. A model thus earns its place chunk by chunk.
 
 use super::checksum;
 use super::classical;

@@ -1,6 +1,6 @@
 //! The arithmetic of the exact engine: linear layers on each instruction set.
 //!
-//! This is the only module of the crate with `unsafe` code. What makes it sound is [`Linear`]: its fields are private
+//! This and `simd.rs` are the only modules of the crate with `unsafe` code. What makes it sound is [`Linear`]: its fields are private
 //! to this module and every index in it is checked when it is built, so that a kernel handed slices of the right
 //! lengths stays inside them.
 

@@ -1,0 +1,129 @@
+"""The rANS coder: static tables, one for each class of the values around."""
+
+from .context import AdaptiveBit, Lattice, RangeDecoder
+from .wire import Reader, need, unzigzag
+
+N_TOKENS = 188
+TOTAL = 4096
+CLAMP = 1 << 20
+
+
+def frequencies(data, n_tables):
+    """The tables: 188 frequencies each."""
+    decoder, models = RangeDecoder(data), {}
+
+    def bit(*name):
+        if name not in models:
+            models[name] = AdaptiveBit()
+        return models[name].decode(decoder)
+
+    tables, before = [], None
+    for _ in range(n_tables):
+        m = 1
+        for _ in range(8):
+            m = 2 * m + bit("tokens", m)
+        m &= 255
+        need(1 <= m <= N_TOKENS, "a number of tokens beyond 1 to 188")
+        table, rest, last = [0] * N_TOKENS, None, 0
+        for t in range(m):
+            if rest is None and (t == m - 1 or bit("rest", last > 0)):
+                rest, last = t, 12
+                continue
+            expected = before[t].bit_length() if before else 0
+            s = last if before is None else min(expected, 12)
+            if s < 12 and bit("up", expected, last, s):
+                s += 1
+                while s < 12 and bit("up", expected, last, s):
+                    s += 1
+            else:
+                while s > 0 and not bit("down", expected, last, s - 1):
+                    s -= 1
+            f = int(s > 0)
+            if s > 1:
+                f = 2 * f + bit("below", 0)
+            if s > 2:
+                f = 2 * f + bit("below", 1 + (f & 1))
+            table[t] = f << max(0, s - 3)
+            last = s
+        need(sum(table) < TOTAL, "frequencies that leave nothing to the rest")
+        table[rest] = TOTAL - sum(table)
+        tables.append(table)
+        before = table
+    decoder.end()
+    return tables
+
+
+class Bits:
+    """Numbers of some bits, the least significant bit of each byte first."""
+
+    def __init__(self, data):
+        self.value, self.size, self.at = int.from_bytes(data, "little"), len(data), 0
+
+    def take(self, count):
+        value = self.value >> self.at & ((1 << count) - 1)
+        self.at += count
+        return value
+
+    def end(self):
+        need((self.at + 7) // 8 == self.size, "extra bytes missing or left over")
+
+
+def value_of(token, bits):
+    """z of a token and its extra bits."""
+    if token < 32:
+        return token
+    t, top = 5 + (token - 32) // 4, 4 + (token - 32) % 4
+    return top << (t - 2) | bits.take(t - 2)
+
+
+def integers(data, extents, out):
+    n = len(out) - sum(map(bool, out))
+    need(n >> 16 <= len(data), "too few bytes for so many values")
+    reader = Reader(data)
+    n_tables = reader.u8()
+    need(1 <= n_tables <= 24, "a number of tables beyond 1 to 24")
+    firsts = [0] + [reader.u8() for _ in range(n_tables - 1)]
+    need(all(a < b for a, b in zip(firsts, firsts[1:])) and firsts[-1] <= 86, "classes that do not rise")
+    tables = frequencies(reader.block().data, n_tables)
+    # For each table, token and its first slot by slot.
+    slots = []
+    for table in tables:
+        row, start = [], 0
+        for token, frequency in enumerate(table):
+            row += [(token, frequency, start)] * frequency
+            start += frequency
+        slots.append(row)
+    bits = Bits(reader.block().data)
+    states = [int.from_bytes(reader.take(4), "little") for _ in range(4)]
+    need(min(states) >= 1 << 16, "a state below 2^16")
+    lattice, found = Lattice(extents, len(out)), []
+    for i in range(len(out)):
+        if out[i]:
+            continue
+        v = lattice.at(i)
+        clamped = lambda *step: max(-CLAMP, min(CLAMP, v(*step)))  # noqa: E731
+        W, N, B = clamped(0, 0, -1), clamped(0, -1, 0), clamped(-1, 0, 0)
+        e, around = 3 * abs(W) + abs(clamped(0, 0, -2)), W
+        if lattice.rows:
+            e += 2 * abs(N) + abs(clamped(0, -1, -1)) + abs(clamped(0, -1, 1))
+            around += N
+        if lattice.planes:
+            e += 2 * abs(B) + abs(clamped(-1, 0, 1)) + abs(clamped(-1, 1, 0))
+            around += B
+        log = (e + 4).bit_length() - 1
+        of = 4 * log + (e + 4 >> (log - 2) & 3) - 8
+        table = max(k for k, first in enumerate(firsts) if first <= of)
+        x = states[len(found) % 4]
+        token, frequency, start = slots[table][x % TOTAL]
+        x = frequency * (x >> 12) + x % TOTAL - start
+        if x < 1 << 16:
+            x = x << 16 | int.from_bytes(reader.take(2), "little")
+        states[len(found) % 4] = x
+        value = unzigzag(value_of(token, bits))
+        value = -value if around < 0 else value
+        lattice.put(i, value)
+        found.append(value)
+    need(states == [1 << 16] * 4, "states that do not end at 65536")
+    reader.end()
+    bits.end()
+    return found
