@@ -319,7 +319,7 @@ impl TableModel {
         let mut rest = None;
         let mut sum = 0u32;
         let mut last = 0;
-        for t in 0..n_tokens {
+        for (t, frequency) in frequencies.iter_mut().enumerate().take(n_tokens) {
             if rest.is_none()
                 && (t + 1 == n_tokens || coder.bit(&mut self.is_rest[usize::from(last > 0)], t == table.rest))
             {
@@ -328,7 +328,7 @@ impl TableModel {
                 continue;
             }
             let expected = size(self.before[t]);
-            let target = size(frequencies[t]);
+            let target = size(*frequency);
             let [up, down] = &mut self.size[expected * 14 + last];
             let mut s = if self.is_first { last } else { expected.min(12) };
             if s < 12 && coder.bit(&mut up[s], target > s) {
@@ -343,7 +343,7 @@ impl TableModel {
             }
             let mut f = u16::from(s > 0);
             for k in 1..s.min(3) {
-                let bit = frequencies[t] >> (s - 1 - k) & 1 == 1;
+                let bit = *frequency >> (s - 1 - k) & 1 == 1;
                 let at = if k == 1 { 0 } else { 1 + usize::from(f & 1) };
                 f = 2 * f + u16::from(coder.bit(&mut self.below[at], bit));
             }
@@ -351,9 +351,9 @@ impl TableModel {
             last = s;
             sum += u32::from(f);
             if C::DECODES {
-                frequencies[t] = f;
+                *frequency = f;
             } else {
-                debug_assert_eq!(frequencies[t], f);
+                debug_assert_eq!(*frequency, f);
             }
         }
         if sum >= TOTAL {

@@ -118,12 +118,12 @@ impl<E, V: FnMut(usize, i64) -> Result<i64, E>> Kernel for Scan<'_, V> {
             };
             let inside = if is_narrow { walk.inside() } else { 0..0 };
             taps.sum_rows_before(&narrow, row, inside.clone(), &mut sums);
-            for x in 0..extents[3] {
+            for (x, &sum) in sums.iter().enumerate() {
                 let i = row + x;
                 let prediction = if inside.contains(&x) {
                     let [a, b, c] = [values[i - 1], values[i - 2], values[i - 3]];
                     let [u, v, w] = taps.in_row;
-                    let sum = sums[x]
+                    let sum = sum
                         .wrapping_add(a.wrapping_mul(u))
                         .wrapping_add(b.wrapping_mul(v))
                         .wrapping_add(c.wrapping_mul(w));
