@@ -39,7 +39,7 @@ const CLASSICAL: [Classical; 5] = [
         encode: |part, _, to_beat| numbers_pay(part, to_beat).then(|| numbers::encode(part)).flatten(),
         overhead: |_| 0,
         handicap: 1.0,
-        margin: 1.0,
+        margin: 1.15,
     },
     Classical {
         method: candidate::FITTED,
@@ -87,6 +87,7 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
     let elements = Elements::new(part.dtype(), &bytes);
     let specials = Specials::find(elements, part.specials.patterns.first().copied());
     let scale = part.n_values() as f64 / elements.len() as f64;
+    let whole = part.elements.bytes.len();
     let part = Part { elements, shape: &shape, specials: &specials, ..*part };
     let quantised = quantise(elements, &specials, part.promise);
     if quantised.q.is_constant(&specials.classes) {
@@ -106,7 +107,8 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
     costs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let near: Vec<&Classical> =
         costs.iter().enumerate().filter(|(k, c)| *k == 0 || c.0 < least * c.1.margin).map(|(_, c)| c.1).collect();
-    (!near.is_empty()).then_some(near)
+    // Where hardly anything is left, the sample has seen hardly anything, and all are quick.
+    (!near.is_empty() && least * 256.0 > whole as f64).then_some(near)
 }
 
 /// A block of some ten thousand values, as even as the part allows: its bytes and its shape.

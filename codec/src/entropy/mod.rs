@@ -108,7 +108,11 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     let contexts = rans.min(context);
     if contexts <= pco + pco / 8 {
         // The context coder takes three times as long: it has to gain something.
-        coders.push(if rans <= context + context / 25 { RANS } else { CONTEXT });
+        let coder = if rans <= context + context / 25 { RANS } else { CONTEXT };
+        // Mixing takes ten times as long for each decision, which matters little where a value takes hardly an eighth of a bit.
+        let is_sparse = contexts < n / 64;
+        let mixes = is_sparse && mixed::encode(some, lattice).len() < contexts - contexts / 25;
+        coders.push(if mixes { MIXED } else { coder });
     }
     if pco < contexts - contexts / 32 {
         coders.push(PCO);
