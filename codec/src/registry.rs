@@ -68,6 +68,34 @@ impl Registry {
         ))
     }
 
+    /// The bundle of this name, or of this id, of which the first 6 digits or more are enough.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelMissing`] names those there are; [`ErrorKind::InvalidArgument`] if several answer.
+    pub fn named(&self, text: &str) -> Result<Arc<Bundle>> {
+        let all = self.list();
+        let answers = |b: &Bundle| b.manifest().name == text || text.len() >= 6 && b.id().to_string().starts_with(text);
+        let found: Vec<_> = all.iter().filter(|b| answers(b)).collect();
+        let names =
+            |bundles: &[Arc<Bundle>]| bundles.iter().map(|b| b.manifest().name.clone()).collect::<Vec<_>>().join(", ");
+        match &found[..] {
+            [one] => Ok(Arc::clone(one)),
+            [] => Err(Error::new(
+                ErrorKind::ModelMissing,
+                format!(
+                    "no model {text:?}, neither a name nor the beginning of an id. There are: {}. Put its .bundle file \
+                     into a folder named by BALER_MODEL_PATH, or install it with `baler models add FILE`",
+                    names(&all)
+                ),
+            )),
+            more => Err(Error::invalid(format!(
+                "{text:?} names {} models: use the id of one: {}",
+                more.len(),
+                more.iter().map(|b| b.id().to_string()).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
     /// Every bundle of every source, each id once.
     pub fn list(&self) -> Vec<Arc<Bundle>> {
         let mut bundles: Vec<Arc<Bundle>> = Vec::new();

@@ -7,7 +7,7 @@ use crate::bundles;
 use crate::cd_values::Request;
 use crate::h5::{Api, api_of};
 use crate::set_local::params;
-use baler_codec::{Bound, Error, Limits, ModelChoice, Registry, Result, decode, encode};
+use baler_codec::{Bound, Error, Limits, ModelChoice, Params, Registry, Result, decode, encode};
 use libc::{c_uint, c_void, size_t};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -47,7 +47,7 @@ pub(crate) unsafe extern "C" fn filter_from(
             (std::slice::from_raw_parts(start.cast::<u8>(), nbytes), allocated)
         };
         let output = if reading {
-            read_chunk(api, words, input)?
+            decode_chunk(words, input, &bundles::decoding_registry(api))?
         } else {
             let output = write_chunk(api, words, input)?;
             if flags & FLAG_OPTIONAL != 0 && output.len() >= nbytes {
@@ -71,10 +71,22 @@ pub(crate) unsafe extern "C" fn filter_from(
     0
 }
 
-/// Encodes.
-fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
+/// A chunk as the filter writes it, for programs that store chunks themselves (`H5Dwrite_chunk`): the same bytes.
+///
+/// `words` are the dataset's `cd_values` as HDF5 stored them. Unlike the filter, this does not fall back on a lossless
+/// chunk: nothing is lost by an error here.
+///
+/// # Errors
+/// Those of [`baler_codec::encode`], or of words that say nothing of type and shape.
+pub fn encode_chunk(words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
     let request = Request::from_words(words)?;
-    let mut params = params(&request)?;
+    let params = chunk_params(&request, values)?;
+    encode(&params, values, &bundles::encoding_registry(None, &request)?)
+}
+
+/// What the codec is asked for a chunk with these values.
+fn chunk_params(request: &Request, values: &[u8]) -> Result<Params> {
+    let mut params = params(request)?;
     let expected = params.n_values()? * params.dtype.size_bytes();
     if values.len() != expected {
         return Err(Error::invalid(format!(
@@ -85,6 +97,13 @@ fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Resul
     if params.fill.is_none() && is_padded(&params.shape, params.dtype.size_bytes(), values) {
         params.fill = Some(vec![0; params.dtype.size_bytes()]);
     }
+    Ok(params)
+}
+
+/// Encodes.
+fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
+    let request = Request::from_words(words)?;
+    let mut params = chunk_params(&request, values)?;
     match bundles::encoding_registry(api, &request).and_then(|registry| encode(&params, values, &registry)) {
         Ok(stream) => Ok(stream),
         Err(_) => {
@@ -117,15 +136,20 @@ fn is_padded(shape: &[usize], size_bytes: usize, values: &[u8]) -> bool {
     })
 }
 
-/// Decodes. Only the header in the chunk says how: `cd_values` are what was asked for when it was written, and tools
-/// rewrite them. But they do say how many bytes HDF5 will read from the result, whatever the chunk holds.
-fn read_chunk(api: Option<&'static Api>, words: &[u32], stream: &[u8]) -> Result<Vec<u8>> {
+/// The values of a chunk, with models of `registry`; for programs too that read chunks past the filter (`H5Dread_chunk`).
+///
+/// Only the header in the chunk says how: `words`, the dataset's `cd_values`, are what was asked for when it was written,
+/// and tools rewrite them. But they do say how many bytes HDF5 will read from the result, whatever the chunk holds.
+///
+/// # Errors
+/// Those of [`baler_codec::decode`], or of a chunk that is not what `words` say.
+pub fn decode_chunk(words: &[u32], stream: &[u8], registry: &Registry) -> Result<Vec<u8>> {
     let mut limits = Limits::default();
     let array = Request::from_words(words)?.array;
     if let Some(array) = &array {
         limits.max_output_bytes = array.len_bytes()?;
     }
-    let decoded = decode(stream, &bundles::decoding_registry(api), &limits)?;
+    let decoded = decode(stream, registry, &limits)?;
     if let Some(array) = array
         && (decoded.dtype != array.dtype
             || (decoded.byte_order != array.byte_order && array.dtype.size_bytes() > 1)
