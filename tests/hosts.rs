@@ -4,16 +4,21 @@
 //!
 //! The HDF5 trials need h5repack and friends (package hdf5-tools), a C compiler and libhdf5's headers (libhdf5-dev),
 //! nccopy (netcdf-bin), and a Python with numpy and h5py: `BALER_PYTHON`, or `.venv/bin/python` in the checkout. Those of the
-//! report need chromium and the program `baler`, those of the reference decoder the packages that it names.
+//! report need chromium and the program `baler`, those of the reference decoder the packages that it names, those of Python
+//! the wheel (`plugins/python/build dev`), and those of ROOT that and the packages root and uproot.
 
 #[path = "hosts/bench.rs"]
 mod bench;
 #[path = "hosts/hdf5/mod.rs"]
 mod hdf5;
+#[path = "hosts/python/mod.rs"]
+mod python;
 #[path = "hosts/reference.rs"]
 mod reference;
 #[path = "hosts/report.rs"]
 mod report;
+#[path = "hosts/root.rs"]
+mod root;
 
 use bench::Bench;
 use libtest_mimic::{Arguments, Trial};
@@ -24,7 +29,7 @@ use std::sync::Arc;
 type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
 
 /// One line per host.
-const HOSTS: &[Trials] = &[hdf5::trials, reference::trials, report::trials];
+const HOSTS: &[Trials] = &[hdf5::trials, python::trials, reference::trials, report::trials, root::trials];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -28,6 +28,12 @@ pub enum Need {
     ReferenceDecoder,
     /// A Python with onnxruntime.
     OnnxRuntime,
+    /// The Python wheel: `BALER_WHEEL`, or in `wheels` beside the profile's folder.
+    Wheel,
+    /// A Python with zarr and numcodecs.
+    Zarr,
+    /// A Python with ROOT and uproot.
+    Root,
 }
 
 /// Result of a trial: lines worth printing.
@@ -108,6 +114,14 @@ impl Bench {
                     works(self.python.as_os_str(), &["-c", "import numpy, onnx, pcodec, xxhash, zstandard"])
                 }
                 Need::OnnxRuntime => works(self.python.as_os_str(), &["-c", "import onnx, onnxruntime"]),
+                Need::Wheel => self.wheel().is_some(),
+                // Importing ROOT takes seconds.
+                Need::Root => {
+                    let found =
+                        "from importlib.util import find_spec; exit(not (find_spec('ROOT') and find_spec('uproot')))";
+                    works(self.python.as_os_str(), &["-c", found]) && self.beside_python("root").is_file()
+                }
+                Need::Zarr => works(self.python.as_os_str(), &["-c", "import numcodecs, zarr"]),
             }
         })
     }
@@ -125,6 +139,21 @@ impl Bench {
     pub fn baler(&self) -> PathBuf {
         let tests = std::env::current_exe().unwrap_or_default();
         tests.parent().and_then(Path::parent).unwrap_or(&self.root).join("baler")
+    }
+
+    /// A program that a package of the tests' Python brings.
+    pub fn beside_python(&self, name: &str) -> PathBuf {
+        self.python.with_file_name(name)
+    }
+
+    /// The Python wheel, where `plugins/python/build` leaves it.
+    pub fn wheel(&self) -> Option<PathBuf> {
+        if let Some(path) = std::env::var_os("BALER_WHEEL") {
+            return Some(path.into());
+        }
+        let tests = std::env::current_exe().ok()?;
+        let files = std::fs::read_dir(tests.ancestors().nth(3)?.join("wheels")).ok()?;
+        files.flatten().map(|file| file.path()).find(|path| path.extension().is_some_and(|e| e == "whl"))
     }
 
     /// `program` with these arguments must succeed; its output.
@@ -174,6 +203,9 @@ impl Need {
                 "a Python with numpy, onnx, pcodec, xxhash and zstandard: set BALER_PYTHON".into()
             }
             Need::OnnxRuntime => "a Python with onnx and onnxruntime: set BALER_PYTHON".into(),
+            Need::Wheel => "the wheel: plugins/python/build dev".into(),
+            Need::Root => "a Python with root and uproot: set BALER_PYTHON".into(),
+            Need::Zarr => "a Python with numcodecs and zarr: set BALER_PYTHON".into(),
         }
     }
 }
