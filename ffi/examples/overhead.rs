@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p baler-ffi --example overhead
 
+use ::baler_codec::{Bound, Dtype, Effort, Limits, ModelChoice, Params, Registry};
 use baler::*;
-use baler_codec::{Bound, Dtype, Effort, Limits, ModelChoice, Params, Registry};
 use std::ptr::null;
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ fn main() {
         };
         let (mut out, mut len) = (vec![0u8; field.len() + 65536], 0);
         let mut back = vec![0u8; field.len()];
-        let chunk = baler_codec::encode(&rust, &field, &registry).unwrap();
+        let chunk = ::baler_codec::encode(&rust, &field, &registry).unwrap();
         let encode = fastest(
             || {
                 let (values, room) = (field.as_ptr().cast(), out.as_mut_ptr().cast());
@@ -66,7 +66,7 @@ fn main() {
                 let status = unsafe { baler_encode(codec, &c, values, field.len(), room, out.len(), &mut len) };
                 assert_eq!(status, baler_status::Ok);
             },
-            || assert_eq!(baler_codec::encode(&rust, &field, &registry).unwrap().len(), chunk.len()),
+            || assert_eq!(::baler_codec::encode(&rust, &field, &registry).unwrap().len(), chunk.len()),
         );
         assert!(out[..len] == chunk);
         let limits = Limits::default();
@@ -77,7 +77,7 @@ fn main() {
                 let status = unsafe { baler_decode(codec, input, chunk.len(), room, back.len(), &mut len) };
                 assert_eq!(status, baler_status::Ok);
             },
-            || assert_eq!(baler_codec::decode(&chunk, &registry, &limits).unwrap().values.len(), field.len()),
+            || assert_eq!(::baler_codec::decode(&chunk, &registry, &limits).unwrap().values.len(), field.len()),
         );
         let size = format!("{} KiB", field.len() >> 10);
         for (what, (c, rust)) in [("encode", encode), ("decode", decode)] {
