@@ -1,24 +1,29 @@
 //! What the C functions cost beside the Rust API: the same chunks through both, in turn, in one run.
 //!
-//!     cargo run --release -p baler-ffi --example overhead
+//!     cargo run -p baler-ffi --example overhead
 
 use ::baler_codec::{Bound, Dtype, Effort, Limits, ModelChoice, Params, Registry};
 use baler::*;
+use rustix::time::{ClockId, clock_gettime};
 use std::ptr::null;
-use std::time::Instant;
 
-/// Nanoseconds of one call: the fastest of some rounds, each of as many calls as take a while. The two take turns, so that
-/// both meet the same machine.
+/// Nanoseconds of processor time of one call of each: the fastest of many rounds. The two take turns, so that both meet the
+/// same machine.
 fn fastest(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
-    const ROUNDS: usize = 25;
-    let round = |call: &mut dyn FnMut(), n: u32| {
-        let start = Instant::now();
-        (0..n).for_each(|_| call());
-        start.elapsed().as_nanos() as f64 / f64::from(n)
+    let now = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
     };
-    let n = (20e6 / round(&mut one, 1)).clamp(1.0, 500.0) as u32;
+    let round = |call: &mut dyn FnMut(), n: u32| {
+        let start = now();
+        (0..n).for_each(|_| call());
+        (now() - start) / f64::from(n)
+    };
+    let once = round(&mut one, 1);
+    let n = (1e6 / once).clamp(1.0, 100.0) as u32;
+    let n_rounds = (2e9 / (once * f64::from(n))).clamp(9.0, 1000.0) as usize;
     let mut best = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..ROUNDS {
+    for _ in 0..n_rounds {
         best.0 = best.0.min(round(&mut one, n));
         best.1 = best.1.min(round(&mut other, n));
     }
