@@ -5,6 +5,8 @@
 //! | [`fixed`] | `ap_fixed` arithmetic on integers: formats, casts, exact sums and products |
 //! | [`ir`] | a program: what an encoder computes, layer by layer, with a plain interpreter that defines it |
 //! | [`hls4ml`] | hls4ml's own rules for weights and tables |
+//! | [`rtl`] | Verilog of a program, its simulation and synthesis |
+//! | [`samples`] | programs to try generators of hardware with |
 //! | [`vectors`] | what hls4ml computed, beside what a program computes |
 //!
 //! **Architecture invariant:** nothing here computes a result in floating point. A value on the hardware path is an
@@ -16,4 +18,6 @@
 pub mod fixed;
 pub mod hls4ml;
 pub mod ir;
+pub mod rtl;
+pub mod samples;
 pub mod vectors;

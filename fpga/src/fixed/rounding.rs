@@ -53,7 +53,7 @@ impl Rounding {
     ///
     /// `is_odd`: the last bit of that quotient. `half`: the highest bit that is dropped. `rest`: whether any bit below
     /// `half` is set. `is_negative`: the sign of the value before rounding.
-    pub(super) fn rounds_up(self, is_odd: bool, half: bool, rest: bool, is_negative: bool) -> bool {
+    pub(crate) fn rounds_up(self, is_odd: bool, half: bool, rest: bool, is_negative: bool) -> bool {
         match self {
             Rounding::Trn => false,
             Rounding::TrnZero => is_negative && (half || rest),

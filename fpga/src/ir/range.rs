@@ -72,16 +72,19 @@ impl Range {
         self.bits() + u32::from(!self.is_signed()) <= bits
     }
 
-    fn plus(self, other: Self) -> Option<Self> {
+    /// Every sum of two values, if 128 bits hold it.
+    pub(crate) fn plus(self, other: Self) -> Option<Self> {
         Some(Self { low: self.low.checked_add(other.low)?, high: self.high.checked_add(other.high)? })
     }
 
-    fn times(self, factor: i128) -> Option<Self> {
+    /// Every value times a constant, if 128 bits hold it.
+    pub(crate) fn times(self, factor: i128) -> Option<Self> {
         let (a, b) = (self.low.checked_mul(factor)?, self.high.checked_mul(factor)?);
         Some(Self { low: a.min(b), high: a.max(b) })
     }
 
-    fn shifted_up(self, bits: i32) -> Option<Self> {
+    /// Every value times a power of two, if 128 bits hold it.
+    pub(crate) fn shifted_up(self, bits: i32) -> Option<Self> {
         Some(Self { low: shift_up(self.low, bits)?, high: shift_up(self.high, bits)? })
     }
 }

@@ -1,6 +1,8 @@
 //! `baler fpga`: encoders as fixed-point programs. One file for each subcommand.
 
 mod check_vectors;
+mod rtl;
+mod simulate;
 
 use crate::failure::{Failure, InFile, Result};
 use crate::outcome::Outcome;
@@ -12,7 +14,9 @@ use std::path::Path;
 /// Fixed-point encoders for FPGAs: programs, emulation, checks
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
-    baler fpga check-vectors vectors/*.json")]
+    baler fpga check-vectors vectors/*.json\n  \
+    baler fpga rtl program.json -o verilog\n  \
+    baler fpga simulate program.json --tool verilator --vectors 1000000")]
 pub struct FpgaArgs {
     #[command(subcommand)]
     command: Command,
@@ -21,12 +25,16 @@ pub struct FpgaArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     CheckVectors(check_vectors::CheckVectorsArgs),
+    Rtl(rtl::RtlArgs),
+    Simulate(simulate::SimulateArgs),
 }
 
 impl FpgaArgs {
     pub fn run(&self) -> Result<Outcome> {
         match &self.command {
             Command::CheckVectors(args) => args.run(),
+            Command::Rtl(args) => args.run(),
+            Command::Simulate(args) => args.run(),
         }
     }
 }
@@ -43,7 +51,6 @@ fn read_text(path: &Path, max_bytes: usize) -> Result<String> {
 }
 
 /// A program from its file.
-#[allow(dead_code, reason = "for the next subcommands")]
 fn read_program(path: &Path) -> Result<Program> {
     Program::from_json(&read_text(path, baler_fpga::ir::MAX_BYTES)?).in_file(path)
 }

@@ -1,0 +1,63 @@
+//! `baler fpga simulate`: the Verilog against the interpreter.
+
+use super::rtl::{DesignArgs, describe};
+use crate::failure::{Code, InFile, Result};
+use crate::outcome::Outcome;
+use baler_fpga::rtl::simulate::{Tool, simulate};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ToolName {
+    Verilator,
+    Iverilog,
+}
+
+/// Simulates the Verilog, compares every row with the interpreter; the exit code is 3 if one differs
+#[derive(Args, Debug)]
+pub struct SimulateArgs {
+    #[command(flatten)]
+    design: DesignArgs,
+    /// What simulates: verilator compiles the design and takes millions of rows, iverilog interprets it
+    #[arg(long, value_enum, default_value_t = ToolName::Verilator)]
+    tool: ToolName,
+    /// Rows: directed ones, then random ones
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    vectors: usize,
+    /// Both sides of the stream wait at random
+    #[arg(long)]
+    stalls: bool,
+    /// Keep the simulation's files in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+impl SimulateArgs {
+    pub fn run(&self) -> Result<Outcome> {
+        let (program, design) = self.design.generate()?;
+        let temporary = tempfile::tempdir().in_file(Path::new("a temporary folder"))?;
+        let folder = self.keep.as_deref().unwrap_or(temporary.path());
+        std::fs::create_dir_all(folder).in_file(folder)?;
+        let tool = match self.tool {
+            ToolName::Verilator => Tool::Verilator,
+            ToolName::Iverilog => Tool::Icarus,
+        };
+        let start = Instant::now();
+        let found = simulate(&program, &design, tool, self.vectors, self.stalls, folder)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let (mut text, mut json) = describe(&design, self.design.mode());
+        text +=
+            &format!("\n{}: {} rows, {} mismatches, {seconds:.1} s", tool.program(), found.n_rows, found.n_mismatches);
+        if let Some(first) = &found.first {
+            text += &format!("\n  first: {first}");
+        }
+        json["tool"] = tool.program().into();
+        json["rows"] = found.n_rows.into();
+        json["mismatches"] = found.n_mismatches.into();
+        json["first_mismatch"] = found.first.clone().into();
+        let mut outcome = Outcome::new(text, json);
+        outcome.failed = (found.n_mismatches > 0).then_some(Code::BoundBroken);
+        Ok(outcome)
+    }
+}
