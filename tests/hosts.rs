@@ -9,6 +9,8 @@
 
 #[path = "hosts/bench.rs"]
 mod bench;
+#[path = "hosts/fpga/mod.rs"]
+mod fpga;
 #[path = "hosts/hdf5/mod.rs"]
 mod hdf5;
 #[path = "hosts/python/mod.rs"]
@@ -29,7 +31,7 @@ use std::sync::Arc;
 type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
 
 /// One line per host.
-const HOSTS: &[Trials] = &[hdf5::trials, python::trials, reference::trials, report::trials, root::trials];
+const HOSTS: &[Trials] = &[fpga::trials, hdf5::trials, python::trials, reference::trials, report::trials, root::trials];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

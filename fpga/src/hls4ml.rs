@@ -29,7 +29,7 @@ pub fn weight(value: f64, format: Format) -> Result<i64> {
 /// # Errors
 /// Another function than `tanh` and `sigmoid`, and sizes that are odd, below 2 or above 65536.
 pub fn table(function: &str, size: usize, format: Format) -> Result<Table> {
-    if !(2..=1 << 16).contains(&size) || size % 2 != 0 {
+    if !(2..=1 << 16).contains(&size) || !size.is_multiple_of(2) {
         return Err(Error::unsupported(format!("a table of {size} entries: expected an even number up to 65536")));
     }
     let (span, of): (u32, fn(f32) -> f64) = match function {

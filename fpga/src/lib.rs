@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`fixed`] | `ap_fixed` arithmetic on integers: formats, casts, exact sums and products |
 //! | [`ir`] | a program: what an encoder computes, layer by layer, with a plain interpreter that defines it |
+//! | [`hls`] | HLS C++ of a program |
 //! | [`hls4ml`] | hls4ml's own rules for weights and tables |
 //! | [`rtl`] | Verilog of a program, its simulation and synthesis |
 //! | [`samples`] | programs to try generators of hardware with |
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fixed;
+pub mod hls;
 pub mod hls4ml;
 pub mod ir;
 pub mod rtl;

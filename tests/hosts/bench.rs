@@ -34,6 +34,8 @@ pub enum Need {
     Zarr,
     /// A Python with ROOT and uproot.
     Root,
+    /// The `ap_fixed` headers of hls4ml's Python package.
+    ApTypes,
 }
 
 /// Result of a trial: lines worth printing.
@@ -113,6 +115,7 @@ impl Bench {
                 Need::ReferenceDecoder => {
                     works(self.python.as_os_str(), &["-c", "import numpy, onnx, pcodec, xxhash, zstandard"])
                 }
+                Need::ApTypes => self.ap_types().is_some(),
                 Need::OnnxRuntime => works(self.python.as_os_str(), &["-c", "import onnx, onnxruntime"]),
                 Need::Wheel => self.wheel().is_some(),
                 // Importing ROOT takes seconds.
@@ -124,6 +127,14 @@ impl Bench {
                 Need::Zarr => works(self.python.as_os_str(), &["-c", "import numcodecs, zarr"]),
             }
         })
+    }
+
+    /// The folder of `ap_fixed.h` in hls4ml's package, which need not be able to run.
+    pub fn ap_types(&self) -> Option<PathBuf> {
+        let script = "import importlib.util as u; print(u.find_spec('hls4ml').origin)";
+        let origin = success(Command::new(&self.python).args(["-c", script])).ok()?;
+        let folder = Path::new(origin.trim()).with_file_name("templates/vivado/ap_types");
+        folder.join("ap_fixed.h").is_file().then_some(folder)
     }
 
     /// A command in `folder`, with the plugin on HDF5's path and no models but those built in.
@@ -202,6 +213,7 @@ impl Need {
             Need::ReferenceDecoder => {
                 "a Python with numpy, onnx, pcodec, xxhash and zstandard: set BALER_PYTHON".into()
             }
+            Need::ApTypes => "a Python with hls4ml (pip install --no-deps hls4ml==1.3.0): set BALER_PYTHON".into(),
             Need::OnnxRuntime => "a Python with onnx and onnxruntime: set BALER_PYTHON".into(),
             Need::Wheel => "the wheel: plugins/python/build dev".into(),
             Need::Root => "a Python with root and uproot: set BALER_PYTHON".into(),

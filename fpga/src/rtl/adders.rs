@@ -320,8 +320,8 @@ impl Builder {
                 }
             }
         };
-        let terms = form.iter().zip(&self.inputs);
-        let range = terms.fold(Some(Range::of(constant)), |sum, (&w, &x)| sum?.plus(x.times(w)?));
+        let mut terms = form.iter().zip(&self.inputs);
+        let range = terms.try_fold(Range::of(constant), |sum, (&w, &x)| sum.plus(x.times(w)?));
         let range = range.expect("sums of at most 126 bits, as `new` has checked");
         let number = self.graph.values.len();
         self.graph.values.push(value);

@@ -11,6 +11,8 @@
 //! | `mac.rs` | a dense layer of that kind |
 //! | [`stream`] | AXI4-Stream around it |
 //! | [`simulate`] | Verilator and Icarus against the plain interpreter |
+//! | [`synth`] | what yosys makes of it |
+//! | [`tmr`] | three copies and their majority |
 //! | [`vectors`] | rows to try designs with |
 
 pub mod adders;
@@ -21,6 +23,8 @@ pub mod reuse;
 pub mod schedule;
 pub mod simulate;
 pub mod stream;
+pub mod synth;
+pub mod tmr;
 pub mod vectors;
 mod verilog;
 
@@ -99,11 +103,13 @@ pub struct Options {
     pub slack: u32,
     /// Whether each row says if any value was outside the range of its format.
     pub has_status: bool,
+    /// Whether there are three copies and a vote, against radiation ([`tmr`]).
+    pub has_copies: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mode: Mode::ShiftAdd, levels: 2, slack: 0, has_status: false }
+        Self { mode: Mode::ShiftAdd, levels: 2, slack: 0, has_status: false, has_copies: false }
     }
 }
 
@@ -136,6 +142,10 @@ pub struct Design {
     pub has_ready: bool,
     /// Whether it has a port for parameters.
     pub is_reloadable: bool,
+    /// Whether it is three copies and their majority.
+    pub has_copies: bool,
+    /// Names of a pipeline's registers within the top module (those of one copy), for tests that upset them.
+    pub registers: Vec<String>,
 }
 
 /// Makes the hardware.
@@ -143,6 +153,11 @@ pub struct Design {
 /// # Errors
 /// Operations that hardware does not have, and wires of more than 126 bits. The message names the layer.
 pub fn generate(program: &Program, options: &Options) -> Result<Design> {
+    let single = generate_single(program, options)?;
+    Ok(if options.has_copies { tmr::triplicate(single) } else { single })
+}
+
+fn generate_single(program: &Program, options: &Options) -> Result<Design> {
     if options.levels == 0 {
         return Err(Error::invalid("0 levels of logic in a clock cycle: expected at least 1"));
     }
@@ -166,8 +181,9 @@ pub fn generate(program: &Program, options: &Options) -> Result<Design> {
         has_status: options.has_status,
     };
     let (n_adders, adder_bits) = adders_of(&net);
+    let (text, registers) = (pipeline.text(), pipeline.registers());
     Ok(Design {
-        text: pipeline.text(),
+        text,
         top,
         latency: schedule.latency(),
         interval: 1,
@@ -178,6 +194,8 @@ pub fn generate(program: &Program, options: &Options) -> Result<Design> {
         has_status: options.has_status,
         has_ready: false,
         is_reloadable: false,
+        has_copies: false,
+        registers,
         input,
         output,
     })
@@ -191,8 +209,8 @@ fn adders_of(net: &Net) -> (usize, u64) {
     bits.fold((0, 0), |(n, sum), bits| (n + 1, sum + bits))
 }
 
-/// A Verilog identifier.
-fn module_name(name: &str) -> String {
+/// An identifier of Verilog and C++.
+pub(crate) fn module_name(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
     format!("baler_{plain}")

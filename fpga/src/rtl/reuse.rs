@@ -131,6 +131,8 @@ pub(super) fn generate(program: &Program, options: &Options, interval: usize) ->
         has_status: options.has_status,
         has_ready: true,
         is_reloadable,
+        has_copies: false,
+        registers: Vec::new(),
     })
 }
 

@@ -17,6 +17,16 @@ pub enum Tool {
     Icarus,
 }
 
+/// What happens to a design while it is simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Both sides of the stream wait at random.
+    pub stalls: bool,
+    /// Registers flip at random, as radiation does it: of one copy, if there are three. In the test bench of a pipeline
+    /// only, thus with [`Tool::Icarus`].
+    pub upsets: bool,
+}
+
 /// What a simulation has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -146,18 +156,18 @@ pub fn simulate(
     design: &Design,
     tool: Tool,
     n_rows: usize,
-    stalls: bool,
+    trouble: Trouble,
     folder: &Path,
 ) -> Result<Outcome> {
     match tool {
-        Tool::Verilator => verilator(program, design, n_rows, stalls, folder),
-        Tool::Icarus => icarus(program, design, n_rows, stalls, folder),
+        Tool::Verilator => verilator(program, design, n_rows, trouble, folder),
+        Tool::Icarus => icarus(program, design, n_rows, trouble, folder),
     }
 }
 
-fn verilator(program: &Program, design: &Design, n_rows: usize, stalls: bool, folder: &Path) -> Result<Outcome> {
+fn verilator(program: &Program, design: &Design, n_rows: usize, trouble: Trouble, folder: &Path) -> Result<Outcome> {
     const BATCH: usize = 1 << 14;
-    let mut verilated = Verilated::build(design, folder, u64::from(stalls) * 88_172_645_463_325_252)?;
+    let mut verilated = Verilated::build(design, folder, u64::from(trouble.stalls) * 88_172_645_463_325_252)?;
     let mut vectors = Vectors::new(program, 1);
     let mut outcome = Outcome { n_rows: 0, n_mismatches: 0, first: None };
     while outcome.n_rows < n_rows {
@@ -178,8 +188,8 @@ fn verilator(program: &Program, design: &Design, n_rows: usize, stalls: bool, fo
     Ok(outcome)
 }
 
-fn icarus(program: &Program, design: &Design, n_rows: usize, stalls: bool, folder: &Path) -> Result<Outcome> {
-    for (name, text) in test_bench(program, design, n_rows, stalls)? {
+fn icarus(program: &Program, design: &Design, n_rows: usize, trouble: Trouble, folder: &Path) -> Result<Outcome> {
+    for (name, text) in test_bench(program, design, n_rows, trouble)? {
         std::fs::write(folder.join(&name), text).map_err(|e| failed(format!("{name}: {e}")))?;
     }
     let files = ["-g2005", "-Wno-timescale", "-o", "bench.vvp", "-s", "testbench", "design.v", "bench.v"];
@@ -200,7 +210,12 @@ fn icarus(program: &Program, design: &Design, n_rows: usize, stalls: bool, folde
 ///
 /// # Errors
 /// Never for rows of the program's own; the interpreter's signature has it.
-pub fn test_bench(program: &Program, design: &Design, n_rows: usize, stalls: bool) -> Result<Vec<(String, String)>> {
+pub fn test_bench(
+    program: &Program,
+    design: &Design,
+    n_rows: usize,
+    trouble: Trouble,
+) -> Result<Vec<(String, String)>> {
     let (mut inputs, mut expected) = (String::new(), String::new());
     let line = |port, row: &[i64], to: &mut String| {
         let mut bytes = Vec::new();
@@ -217,13 +232,27 @@ pub fn test_bench(program: &Program, design: &Design, n_rows: usize, stalls: boo
         .replace("N_ROWS", &n_rows.to_string())
         .replace("IN_TOP", &(row_bytes(&design.input) * 8 - 1).to_string())
         .replace("OUT_TOP", &(row_bytes(&design.output) * 8 - 1).to_string())
-        .replace("STALLS", if stalls { "1" } else { "0" })
+        .replace("STALLS", if trouble.stalls { "1" } else { "0" })
         .replace("LOAD_PORTS", if design.is_reloadable { ", .load_begin(1'b0), .load_valid(1'b0)" } else { "" })
-        .replace("INJECT", "");
+        .replace("INJECT", &if trouble.upsets { upsets(design)? } else { String::new() });
     let design = design.text.clone() + &stream::text(design);
     Ok([("design.v", design), ("bench.v", bench), ("inputs.hex", inputs), ("expected.hex", expected)]
         .map(|(name, text)| (name.to_owned(), text))
         .into())
+}
+
+/// Verilog that flips registers: eight of them, spread over the pipeline.
+fn upsets(design: &Design) -> Result<String> {
+    let n = design.registers.len();
+    if n == 0 {
+        return Err(Error::unsupported("upsets of this mode: expected shift-add or dsp"));
+    }
+    let flip = |k: usize| {
+        let name = format!("dut.core.{}", design.registers[k * (n - 1) / 7]);
+        format!("    if (random[{}:{}] == 0) {name} = ~{name};\n", 3 * k + 4, 3 * k)
+    };
+    let flips: String = (0..8).map(flip).collect();
+    Ok(format!("  always @(negedge clk) if (resetn) begin\n{flips}  end"))
 }
 
 /// Runs a tool; what it said, or that it is missing, or what it complained of.

@@ -87,7 +87,7 @@ module {module} (
   output wire m_axis_tlast,
   output wire m_axis_tuser,
   output wire m_axis_tvalid,
-  input wire m_axis_tready{load_ports}
+  input wire m_axis_tready{load_ports}{copies_port}
 );
   reg rst;
   always @(posedge aclk) rst <= ~aresetn;
@@ -104,7 +104,7 @@ module {module} (
     else if (enters != leaves) credits <= enters ? credits - 1'b1 : credits + 1'b1;
 
   {top} core (.clk(aclk), .rst(rst), .in_valid(enters), .in_data({{{packed}}}),
-    .out_valid(core_valid), .out_data(core_data){ready}{status}{load_wires});
+    .out_valid(core_valid), .out_data(core_data){ready}{status}{load_wires}{copies_wire});
 {assign_ready}{assign_status}
   // Outputs wait here; the ends of packets have been waiting since their rows came in.
   reg [{out_top}:0] rows [0:{last_place}];
@@ -138,6 +138,8 @@ endmodule
         ready = if design.has_ready { ", .in_ready(core_ready)" } else { "" },
         assign_ready = if design.has_ready { "" } else { "  assign core_ready = 1'b1;\n" },
         status = if design.has_status { ", .out_overflow(core_overflow)" } else { "" },
+        copies_port = if design.has_copies { ",\n  output wire copies_differ" } else { "" },
+        copies_wire = if design.has_copies { ",\n    .copies_differ(copies_differ)" } else { "" },
         load_ports = if design.is_reloadable {
             ",\n  input wire load_begin,\n  input wire load_valid,\n  output wire load_ready,\n  input wire [31:0] load_data,\n  \
              output wire load_good"

@@ -56,7 +56,7 @@ impl Iterator for Vectors {
             return Some(row);
         }
         // Every fourth row is one of ends of ranges: sums reach their own ends, and everything saturates.
-        let is_extreme = self.n_given % 4 == 0;
+        let is_extreme = self.n_given.is_multiple_of(4);
         let formats = self.formats.clone();
         let row = formats.into_iter().map(|f| {
             if !is_extreme {

@@ -95,12 +95,23 @@ impl Pipeline<'_> {
         }
     }
 
-    fn stage(&self, out: &mut String, stage: usize) {
-        let is_kept = |id: Id| {
+    /// The nodes whose values are in registers after a stage.
+    fn kept(&self, stage: usize) -> Vec<Id> {
+        let is_kept = |&id: &Id| {
             constant(self.net.range(id)).is_none()
                 && self.schedule.stage(id) <= stage
                 && self.schedule.last_read(id) > stage
         };
+        (0..self.net.nodes().len()).filter(is_kept).collect()
+    }
+
+    /// The names of all registers but the chain of `valid`.
+    pub(super) fn registers(&self) -> Vec<String> {
+        let of_stage = |stage| self.kept(stage).into_iter().map(move |id| format!("n{id}_{stage}"));
+        (0..self.schedule.latency()).flat_map(of_stage).collect()
+    }
+
+    fn stage(&self, out: &mut String, stage: usize) {
         let _ = writeln!(out, "\n  // Stage {stage}.");
         for (id, node) in self.net.nodes().iter().enumerate() {
             if self.schedule.stage(id) == stage && constant(node.range).is_none() {
@@ -113,7 +124,7 @@ impl Pipeline<'_> {
                 );
             }
         }
-        let kept: Vec<Id> = (0..self.net.nodes().len()).filter(|&id| is_kept(id)).collect();
+        let kept = self.kept(stage);
         for &id in &kept {
             let _ = writeln!(out, "  reg [{}:0] n{id}_{stage};", self.net.range(id).bits() - 1);
         }

@@ -1,8 +1,10 @@
 //! `baler fpga`: encoders as fixed-point programs. One file for each subcommand.
 
 mod check_vectors;
+mod hls;
 mod rtl;
 mod simulate;
+mod synth;
 
 use crate::failure::{Failure, InFile, Result};
 use crate::outcome::Outcome;
@@ -25,16 +27,20 @@ pub struct FpgaArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     CheckVectors(check_vectors::CheckVectorsArgs),
+    Hls(hls::HlsArgs),
     Rtl(rtl::RtlArgs),
     Simulate(simulate::SimulateArgs),
+    Synth(synth::SynthArgs),
 }
 
 impl FpgaArgs {
     pub fn run(&self) -> Result<Outcome> {
         match &self.command {
             Command::CheckVectors(args) => args.run(),
+            Command::Hls(args) => args.run(),
             Command::Rtl(args) => args.run(),
             Command::Simulate(args) => args.run(),
+            Command::Synth(args) => args.run(),
         }
     }
 }

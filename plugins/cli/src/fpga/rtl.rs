@@ -3,7 +3,8 @@
 use crate::failure::{InFile, Result};
 use crate::outcome::{Outcome, bytes};
 use baler_fpga::ir::Program;
-use baler_fpga::rtl::{self, Design, Mode, Options, simulate};
+use baler_fpga::rtl::simulate::{self, Trouble};
+use baler_fpga::rtl::{self, Design, Mode, Options};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -25,12 +26,21 @@ pub struct DesignArgs {
     /// With an output that says if a value of the row was outside the range of its format
     #[arg(long)]
     status: bool,
+    /// Three copies and a vote, against radiation
+    #[arg(long)]
+    tmr: bool,
 }
 
 impl DesignArgs {
     pub fn generate(&self) -> Result<(Program, Design)> {
         let program = super::read_program(&self.program)?;
-        let options = Options { mode: self.mode, levels: self.levels, slack: self.slack, has_status: self.status };
+        let options = Options {
+            mode: self.mode,
+            levels: self.levels,
+            slack: self.slack,
+            has_status: self.status,
+            has_copies: self.tmr,
+        };
         let design = rtl::generate(&program, &options).in_file(&self.program)?;
         Ok((program, design))
     }
@@ -82,7 +92,7 @@ impl RtlArgs {
     pub fn run(&self) -> Result<Outcome> {
         let (program, design) = self.design.generate()?;
         std::fs::create_dir_all(&self.output).in_file(&self.output)?;
-        let mut files = simulate::test_bench(&program, &design, self.vectors, true)?;
+        let mut files = simulate::test_bench(&program, &design, self.vectors, Trouble { stalls: true, upsets: false })?;
         if design.is_reloadable {
             let words = rtl::reuse::words(&program, design.interval)?;
             let lines: String = words.iter().map(|word| format!("{word:08x}\n")).collect();

@@ -3,7 +3,7 @@
 use super::rtl::{DesignArgs, describe};
 use crate::failure::{Code, InFile, Result};
 use crate::outcome::Outcome;
-use baler_fpga::rtl::simulate::{Tool, simulate};
+use baler_fpga::rtl::simulate::{Tool, Trouble, simulate};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -28,6 +28,9 @@ pub struct SimulateArgs {
     /// Both sides of the stream wait at random
     #[arg(long)]
     stalls: bool,
+    /// Registers flip at random, those of one copy with --tmr (iverilog; modes shift-add and dsp)
+    #[arg(long)]
+    upsets: bool,
     /// Keep the simulation's files in this folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -43,8 +46,9 @@ impl SimulateArgs {
             ToolName::Verilator => Tool::Verilator,
             ToolName::Iverilog => Tool::Icarus,
         };
+        let trouble = Trouble { stalls: self.stalls, upsets: self.upsets };
         let start = Instant::now();
-        let found = simulate(&program, &design, tool, self.vectors, self.stalls, folder)?;
+        let found = simulate(&program, &design, tool, self.vectors, trouble, folder)?;
         let seconds = start.elapsed().as_secs_f64();
         let (mut text, mut json) = describe(&design, self.design.mode());
         text +=
