@@ -45,7 +45,7 @@ fn keep(folder: &Path, name: &str, params: &Params, values: &[u8], registry: &Re
 
 /// Small chunks of today's writer, whatever it chooses.
 fn random_chunks(bench: &Bench, folder: &Path) -> Outcome {
-    let n_cases = std::env::var("BALER_TEST_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(300);
+    let n_cases = std::env::var("BALER_REFERENCE_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(300);
     let mut candidates = BTreeMap::<String, usize>::new();
     for seed in 0..n_cases {
         let random::Case { params, original, .. } = random::case(seed);

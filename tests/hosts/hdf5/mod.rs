@@ -1,5 +1,6 @@
 //! The HDF5 plugin in the programs that load it.
 
+mod faults;
 mod models;
 mod programs;
 
@@ -40,6 +41,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         let plugin = bench.plugin_dir.join(PLUGIN);
         bench.case(folder, &["direct", &plugin.to_string_lossy()], 1_000)
     }));
+    trials.extend(faults::trials(bench));
     trials.extend(programs::trials(bench));
     trials.extend(models::trials(bench));
     trials

@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Trouble of the machine and of the process: what becomes of files, and of the host. Run as cases.py is.
+
+    faults.py NAME [ARGUMENT...]
+"""
+import _ctypes
+import ctypes
+import hashlib
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cases
+import h5py
+import numpy as np
+from cases import ABS, FILTER, LOSSLESS, FilterClass, broken, check, create, field, same_bits, words
+
+
+def in_child(body):
+    """Runs `body` in a fork; its exit status, 0 if it returned."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            body()
+        except BaseException as error:
+            print(f"in the child: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+
+def noise(shape, seed=1):
+    return np.random.default_rng(seed).normal(0, 1, shape)
+
+
+# --- the disk -------------------------------------------------------------------------------------------------------
+
+
+def disk_full(*command):
+    """No room for the file: an error, and the input stays. A limit on the size of files stands for the full disk."""
+
+    def no_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    data = noise((200, 2000))
+    with h5py.File("in.h5", "w") as file:
+        file.create_dataset("d", data=data, chunks=(10, 2000))
+    before = digest("in.h5")
+    # HDF5 1.10 and 2.0 crash when they close a file that they cannot flush, with GZIP as with us: any failure will do.
+    process = subprocess.run([*command, "in.h5", "out.h5"], preexec_fn=no_room, capture_output=True, text=True)
+    check(process.returncode != 0, process.stderr)
+    check(digest("in.h5") == before, "the input has changed")
+
+
+# --- killed ---------------------------------------------------------------------------------------------------------
+
+
+def digest(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def killed_repack(times, *command):
+    """h5repack is killed at a random moment: its input is as it was, and what there is of the output is refused or right."""
+    data = noise((400, 1000)).cumsum(axis=0)
+    with h5py.File("in.h5", "w") as file:
+        file.create_dataset("d", data=data, chunks=(10, 1000))
+    before = digest("in.h5")
+    begin = time.monotonic()
+    subprocess.run([*command, "in.h5", "whole.h5"], check=True)
+    whole = time.monotonic() - begin
+    rng, finished = random.Random(1), 0
+    for _ in range(int(times)):
+        Path("out.h5").unlink(missing_ok=True)
+        process = subprocess.Popen([*command, "in.h5", "out.h5"], stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0, 1.3 * whole))
+        process.kill()
+        process.wait()
+        check(digest("in.h5") == before, "the input has changed")
+        if not Path("out.h5").exists():
+            continue
+
+        def body():
+            try:
+                with h5py.File("out.h5") as file:
+                    back = file["d"][()]
+            except (OSError, KeyError):
+                return
+            if broken(data, back, ABS, 1e-3):
+                raise AssertionError("the output of a killed h5repack opens, and holds wrong values")
+            os._exit(7)
+
+        status = in_child(body)
+        check(status in (0, 7 << 8), status)
+        finished += status != 0
+    cases.NOTES.append(f"{times} killed, {finished} of them after all was written")
+
+
+def killed_appends(times):
+    """A writer that appends and flushes, killed at random: whatever a reader gets of it is within the bound."""
+    rng, rows = random.Random(2), 0
+    data = noise((2000, 300)).cumsum(axis=0)
+
+    def write():
+        with h5py.File("log.h5", "w", libver="latest") as file:
+            dataset = create(file, "d", None, words(ABS, 1e-3), shape=(0, 300), maxshape=(None, 300), chunks=(5, 300),
+                             dtype="f8")
+            file.swmr_mode = True
+            for row in range(0, len(data), 5):
+                dataset.resize(row + 5, axis=0)
+                dataset[row : row + 5] = data[row : row + 5]
+                dataset.flush()
+
+    for _ in range(int(times)):
+        Path("log.h5").unlink(missing_ok=True)
+        pid = os.fork()
+        if pid == 0:
+            write()
+            os._exit(0)
+        time.sleep(rng.uniform(0, 0.4))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        if not Path("log.h5").exists():
+            continue
+        try:
+            with h5py.File("log.h5", "r", libver="latest", swmr=True) as file:
+                back = file["d"][()]
+        except (OSError, KeyError):
+            # Killed before the file was one, or with a chunk half written: said, not crashed.
+            check(True)
+            continue
+        # Rows that exist without their chunk are the fill value, 0.
+        written = back.any(axis=1)
+        check(not written.any() or broken(data[: len(back)][written], back[written], ABS, 1e-3) == 0)
+        rows += int(written.sum())
+    check(rows > 0, "no row was ever read")
+    cases.NOTES.append(f"{times} killed, {rows} rows read")
+
+
+# --- the process ----------------------------------------------------------------------------------------------------
+
+
+def thousands_of_chunks():
+    """4096 chunks, written by one and read by eight threads."""
+    data = field((4096, 64), "f4")
+    with h5py.File("many.h5", "w") as file:
+        create(file, "d", data, words(ABS, 0.01), chunks=(1, 64))
+    failures = []
+
+    def read(k):
+        try:
+            with h5py.File("many.h5") as file:
+                back = file["d"][k * 512 : (k + 1) * 512]
+            check(broken(data[k * 512 : (k + 1) * 512], back, ABS, 0.01) == 0)
+        except BaseException as error:
+            failures.append(error)
+
+    pool = [threading.Thread(target=read, args=(k,)) for k in range(8)]
+    [t.start() for t in pool]
+    [t.join() for t in pool]
+    check(not failures, failures)
+
+
+def fork_after_load():
+    """Processes forked once the plugin is at work read and write like their parent."""
+    data = field((64, 64), "f4")
+    with h5py.File("parent.h5", "w") as file:
+        create(file, "d", data, words(ABS, 0.01))
+
+    def body(k):
+        with h5py.File("parent.h5") as file:
+            expected = file["d"][()]
+        with h5py.File(f"child{k}.h5", "w") as file:
+            create(file, "d", data, words(ABS, 0.01))
+        with h5py.File(f"child{k}.h5") as file:
+            if not same_bits(file["d"][()], expected):
+                raise AssertionError("a child writes other values than its parent")
+
+    for k in range(8):
+        check(in_child(lambda: body(k)) == 0)
+    with h5py.File("parent.h5") as file:
+        check(broken(data, file["d"][()], ABS, 0.01) == 0)
+
+
+def entry_of(library):
+    library.H5PLget_plugin_info.restype = ctypes.POINTER(FilterClass)
+    return library.H5PLget_plugin_info().contents
+
+
+def call(entry, flags, request, data):
+    """The filter as HDF5 calls it."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    given = (ctypes.c_uint * len(request))(*request)
+    size, buffer = ctypes.c_size_t(len(data)), ctypes.c_void_p(libc.malloc(max(len(data), 1)))
+    ctypes.memmove(buffer, data, len(data))
+    n = entry.filter(flags, len(request), given, len(data), ctypes.byref(size), ctypes.byref(buffer))
+    result = ctypes.string_at(buffer, n)
+    libc.free(buffer)
+    return result
+
+
+def round_trip(entry, shape=(64, 64), effort=0):
+    data = field(shape, "<f4")
+    request = words(ABS, 0.01, effort=effort) + (0, 0, 2 | len(shape) << 16, *shape)
+    stream = call(entry, 0, request, data.tobytes())
+    back = np.frombuffer(call(entry, 0x100, request, stream), "<f4").reshape(shape)
+    check(0 < len(stream) < data.nbytes and broken(data, back, ABS, 0.01) == 0)
+
+
+def loaded_twice(first, second):
+    """Two copies of the plugin in one process, besides the one that HDF5 loads."""
+    entries = [entry_of(ctypes.CDLL(path, mode=os.RTLD_LOCAL)) for path in (first, second)]
+    for _ in range(3):
+        for entry in entries:
+            round_trip(entry)
+    cases.write_pair("pair.h5")
+    with h5py.File("pair.h5") as file:
+        check(file["a"][()].any())
+
+
+def unloaded(path):
+    """dlclose, and load again, after work on several threads."""
+
+    def body():
+        for _ in range(20):
+            library = ctypes.CDLL(path, mode=os.RTLD_LOCAL)
+            entry = entry_of(library)
+            pool = [threading.Thread(target=round_trip, args=(entry,)) for _ in range(4)]
+            [t.start() for t in pool]
+            [t.join() for t in pool]
+            del entry
+            _ctypes.dlclose(library._handle)
+
+    check(in_child(body) == 0)
+
+
+def low_stack(path):
+    """Threads of 64 KiB, as some hosts make them; Python's own frames take their share of it."""
+
+    def body():
+        entry = entry_of(ctypes.CDLL(path))
+        failures = []
+
+        def work(effort):
+            try:
+                round_trip(entry, (40, 50), effort)
+                round_trip(entry, (3000,), effort)
+            except BaseException as error:
+                failures.append(error)
+
+        threading.stack_size(64 * 1024)
+        for effort in (0, 1, 2):
+            thread = threading.Thread(target=work, args=(effort,))
+            thread.start()
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    check(in_child(body) == 0)
+
+
+def large_chunk():
+    """A chunk of more than 2 GiB, written and read; takes some 20 GiB of memory and minutes."""
+    n = (1 << 31) + (1 << 20)
+    with h5py.File("large.h5", "w") as file:
+        dataset = create(file, "d", None, words(LOSSLESS), shape=(n,), chunks=(n,), dtype="u1")
+        dataset[:] = np.tile(np.arange(64, dtype="u1"), n // 64)
+    with h5py.File("large.h5") as file:
+        back = file["d"][()]
+    for begin in range(0, n, 1 << 26):
+        piece = back[begin : begin + (1 << 26)]
+        check((piece == np.tile(np.arange(64, dtype="u1"), len(piece) // 64)).all())
+
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    globals()[name](*arguments)
+    for note in cases.NOTES:
+        print(note)
+    print(f"checks: {cases.N_CHECKS}")
