@@ -1,5 +1,7 @@
 //! A short course of every fuzz target: its corpus, then new inputs for `BALER_FUZZ_SECONDS` (5) each.
 //!
+//! `files` needs the program `baler` beside the tests (`cargo build --workspace`), and is left out without it.
+//!
 //! A longer one: `BALER_FUZZ_SECONDS=120 cargo test -p baler-tests --test fuzz`, or the program itself, `fuzz/main.rs`.
 
 use std::process::Command;
@@ -25,3 +27,13 @@ macro_rules! targets {
 }
 
 targets! { chunk bombs bundle manifest onnx cd_values standalone program }
+
+#[test]
+fn files() {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_fuzz")).with_file_name("baler");
+    if program.is_file() {
+        fuzz("files");
+    } else {
+        eprintln!("skipped: {} is not built", program.display());
+    }
+}

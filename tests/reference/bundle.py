@@ -10,7 +10,7 @@ import zstandard
 from . import elementary
 from .wire import Reader, need
 
-NAMES = ["manifest.toml", "decoder.onnx", "encoder.onnx", "CARD.md"]
+NAMES = ["manifest.toml", "decoder.onnx", "encoder.onnx", "encoder.fixed.json", "CARD.md"]
 
 
 class Bundle:
@@ -18,7 +18,8 @@ class Bundle:
         need(len(data) >= 8, "too short for a checksum")
         need(xxhash.xxh3_64_intdigest(data[:-8]) == int.from_bytes(data[-8:], "little"), "wrong checksum of a bundle")
         reader = Reader(data[:-8])
-        need(reader.take(4) == b"BALB" and reader.u8() == 1, "another magic or version of a bundle")
+        need(reader.take(4) == b"BALB", "another magic")
+        version = reader.u8()
         u64 = lambda: int.from_bytes(reader.take(8), "little")
         entries, rank = [], -1
         for _ in range(reader.u8()):
@@ -26,7 +27,9 @@ class Bundle:
             need(name in NAMES and NAMES.index(name) > rank, "a section unknown, twice or out of order")
             rank = NAMES.index(name)
             entries.append((name, u64(), reader.take(32), reader.u8(), u64()))
-            need(1 <= entries[-1][1] <= 1 << (28 if name.endswith(".onnx") else 20), "the length of a section")
+            need(1 <= entries[-1][1] <= 1 << (20 if name in ("manifest.toml", "CARD.md") else 28), "a section's length")
+        named = [name for name, *_ in entries]
+        need(version == (2 if "encoder.fixed.json" in named else 1), "another version than its sections have")
         identity, sections = hashlib.sha256(), {}
         for name, length, digest, how, stored in entries:
             if name != "CARD.md":
@@ -43,7 +46,7 @@ class Bundle:
         need("manifest.toml" in sections and "decoder.onnx" in sections, "no manifest or decoder")
         self.id = identity.digest()[:16]
         self.manifest = tomllib.loads(sections["manifest.toml"].decode())
-        need(self.manifest["format"] in (1, 2) and self.manifest["family"] == "autoencoder", "format or family")
+        need(self.manifest["format"] in (1, 2, 3) and self.manifest["family"] == "autoencoder", "format or family")
         self.decoder = sections["decoder.onnx"]
         self.tile = self.manifest["input"]["tile"]
         self.normalisation = self.manifest["input"]["normalisation"]

@@ -140,7 +140,7 @@ pub struct Case {
     pub kind: u64,
 }
 
-/// The case of a seed. Chunks are small, so that thousands take seconds; tiny but for every sixteenth.
+/// The case of a seed. Chunks are small, so that thousands take seconds; tiny but for every sixteenth, and three in four without a long search.
 pub fn case(seed: u64) -> Case {
     let mut rng = Rng(seed);
     let dtype = Dtype::ALL[rng.below(11) as usize];
@@ -165,6 +165,9 @@ pub fn case(seed: u64) -> Case {
     params.byte_order = if rng.below(2) == 0 { ByteOrder::Little } else { ByteOrder::Big };
     params.per_column = rank > 0 && rng.below(3) == 0;
     params.effort = [Effort::Fast, Effort::Default, Effort::Max][rng.below(3) as usize];
+    if !seed.is_multiple_of(4) {
+        params.effort = Effort::Fast;
+    }
     if n > 0 && rng.below(3) == 0 {
         let fill = bits[rng.below(n as u64) as usize];
         params.fill = Some(to_bytes(dtype, params.byte_order, &[fill]));

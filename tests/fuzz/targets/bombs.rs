@@ -4,12 +4,12 @@ use super::chunk::{OUTPUT, memory, run};
 use super::{Target, mend_checksum};
 use baler_codec::Dtype;
 
-pub const TARGET: Target = Target { name: "bombs", seeds: bombs, mend: |input| mend_checksum(input), run, memory };
+pub const TARGET: Target = Target { name: "bombs", seeds: bombs, mend: mend_checksum, run, memory };
 
 /// By every method, written by hand as FORMAT.md says.
 fn bombs() -> Vec<Vec<u8>> {
     let mut chunks = Vec::new();
-    for dtype in [Dtype::U8, Dtype::F16, Dtype::I32, Dtype::F64] {
+    for dtype in [Dtype::U8, Dtype::F64] {
         let n = OUTPUT / dtype.size_bytes();
         let (count, half) = (varint(n), varint(n / 2));
         let specials: [&[u8]; 2] =
@@ -43,8 +43,8 @@ fn bombs() -> Vec<Vec<u8>> {
             let wavelet = [&one, &one, &one, &extents(&count)[..], &[1, 8, 20, 0, 24], &[0x5a; 24], &integers].concat();
             parts.push([&[7], specials, &wavelet].concat());
             parts.push([&[1], specials, &vec![1; dtype.size_bytes()]].concat());
-            // Of context and mixed coders.
-            for coder in [4, 5] {
+            // Of context, mixed and rANS coders.
+            for coder in [4, 5, 6] {
                 parts.push([&[2], specials, quantisers[0], &[0, 8, 1], &count, &[0, coder], &[0x33; 40]].concat());
             }
             chunks.extend(parts.into_iter().map(|part| chunk(dtype, 0, &[n], &[part])));

@@ -4,8 +4,7 @@ use super::{MIB, Target, answer, as_it_is, mend_checksum};
 use baler_codec::bundle::{Bundle, Contents, Manifest};
 use baler_tests::walsh;
 
-pub const TARGET: Target =
-    Target { name: "bundle", seeds: packed, mend: |input| mend_checksum(input), run: unpack, memory };
+pub const TARGET: Target = Target { name: "bundle", seeds: packed, mend: mend_checksum, run: unpack, memory };
 
 pub const MANIFEST: Target =
     Target { name: "manifest", seeds: manifests, mend: as_it_is, run: |input| answer(parse(input)), memory };

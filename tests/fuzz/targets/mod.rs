@@ -16,7 +16,7 @@ pub struct Target {
     /// Inputs to begin with, made by our writers.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Puts checksums right, so that what lies behind them is reached.
-    pub mend: fn(&mut Vec<u8>),
+    pub mend: fn(&mut [u8]),
     /// Reads an input: what there is to say of it, or what went wrong with the reader.
     pub run: fn(&[u8]) -> Result<String, String>,
     /// The most bytes of memory that reading an input of this many bytes may take.
@@ -39,7 +39,7 @@ pub const TARGETS: &[Target] = &[
 const MIB: usize = 1 << 20;
 
 /// Leaves the input as it is.
-fn as_it_is(_: &mut Vec<u8>) {}
+fn as_it_is(_: &mut [u8]) {}
 
 /// What an error says, or that there is none.
 fn answer<T>(result: Result<T, impl std::fmt::Display>) -> Result<String, String> {

@@ -50,7 +50,7 @@ fn file(bound: Bound) -> Result<Vec<u8>, Error> {
 }
 
 /// Checks of the head, of every frame as far as lengths lead, and of the chunks in them.
-fn mend(input: &mut Vec<u8>) {
+fn mend(input: &mut [u8]) {
     let low = |bytes: &[u8], seed: u64| ((xxh3_64_with_seed(bytes, seed) & 0xffff_ffff) as u32).to_le_bytes();
     if input.len() < 16 {
         return;
