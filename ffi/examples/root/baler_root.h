@@ -24,10 +24,10 @@ inline void check(baler_status status) {
     if (status != BALER_STATUS_OK) throw std::runtime_error(std::string("baler: ") + baler_last_error());
 }
 
-// `rows` x `columns` floats, row by row, each within `rel` times the range of its column. `model`: NULL for those that
+// `rows` x `columns` floats, row by row, each within `rel` times the range of its column. `model`: "" for those that
 // fit, "none", or an id.
 inline std::vector<std::uint8_t> encode(const float *values, std::uint64_t rows, std::uint64_t columns, double rel,
-                                        const char *model = nullptr) {
+                                        const char *model = "") {
     const std::uint64_t shape[] = {rows, columns};
     baler_params params = {};
     params.struct_size = sizeof params;
@@ -37,7 +37,7 @@ inline std::vector<std::uint8_t> encode(const float *values, std::uint64_t rows,
     params.bound_kind = BALER_BOUND_REL;
     params.bound_value = rel;
     params.per_column = 1;
-    params.model = model;
+    params.model = *model ? model : nullptr;
     std::size_t capacity = 0, length = 0;
     check(baler_encode_bound(&params, &capacity));
     std::vector<std::uint8_t> chunk(capacity);

@@ -72,7 +72,7 @@ def main():
     bounds = arguments.rel * np.ptp(wide, axis=0)
 
     begin = time.monotonic()
-    model = ROOT.nullptr if arguments.model == "auto" else arguments.model
+    model = "" if arguments.model == "auto" else arguments.model
     ROOT.write_chunks("baler.root", "baler_tree.root", values, n_rows, n_columns, arguments.rel, model)
     print(f"{n_rows} rows, {n_columns} columns, {values.nbytes} bytes; encoded in {time.monotonic() - begin:.2f} s")
     ROOT.write_columns("exact.root", names, values, n_rows, 0, [], [], [])

@@ -39,7 +39,8 @@ inline void write_columns(const char *path, const std::vector<std::string> &name
     }
 }
 
-// The same table as chunks, with the models of `choice` (as for `encode`): field `chunk` of the RNTuple, or branch `chunk` of the TTree, `jets`.
+// The same table as chunks, with the models of `choice` (as for `encode`): field `chunk` of the RNTuple, or branch `chunk`
+// of the TTree, `jets`.
 inline void write_chunks(const char *ntuple_path, const char *tree_path, const float *values, std::uint64_t rows,
                          std::uint64_t columns, double rel, const char *choice) {
     auto model = ROOT::RNTupleModel::Create();
