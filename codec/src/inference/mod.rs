@@ -9,7 +9,7 @@
 mod activation;
 mod fixed;
 mod kernels;
-mod onnx;
+pub mod onnx;
 mod ort;
 mod plan;
 mod softfma;

@@ -7,17 +7,29 @@ use std::rc::Rc;
 
 /// Element types by their ONNX number.
 pub mod element {
+    /// 32 bits.
     pub const FLOAT: i64 = 1;
+    /// Integers of 8 bits, from 0.
     pub const UINT8: i64 = 2;
+    /// Integers of 8 bits, either sign.
     pub const INT8: i64 = 3;
+    /// Integers of 16 bits, from 0.
     pub const UINT16: i64 = 4;
+    /// Integers of 16 bits, either sign.
     pub const INT16: i64 = 5;
+    /// Integers of 32 bits, either sign.
     pub const INT32: i64 = 6;
+    /// Integers of 64 bits, either sign.
     pub const INT64: i64 = 7;
+    /// One byte.
     pub const BOOL: i64 = 9;
+    /// 16 bits, binary16.
     pub const FLOAT16: i64 = 10;
+    /// 64 bits.
     pub const DOUBLE: i64 = 11;
+    /// Integers of 32 bits, from 0.
     pub const UINT32: i64 = 12;
+    /// Integers of 64 bits, from 0.
     pub const UINT64: i64 = 13;
 
     /// What ONNX calls the type.
@@ -46,16 +58,22 @@ pub mod element {
 /// Values, in the widest type of their kind. `float16` becomes `f32` exactly.
 #[derive(Clone, Debug)]
 pub enum Data {
+    /// `float`, `float16`.
     Floats(Vec<f32>),
+    /// `double`.
     Doubles(Vec<f64>),
+    /// Integers and `bool`.
     Ints(Vec<i64>),
 }
 
 /// A constant tensor.
 #[derive(Clone, Debug)]
 pub struct Constant {
+    /// Extents.
     pub dims: Vec<usize>,
+    /// Element type by its ONNX number.
     pub element: i64,
+    /// Elements in C order.
     pub data: Rc<Data>,
 }
 
@@ -118,6 +136,11 @@ impl Constant {
             Data::Doubles(v) => v.len(),
             Data::Ints(v) => v.len(),
         }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Its values, where they are 32-bit floats.

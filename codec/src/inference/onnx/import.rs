@@ -109,8 +109,8 @@ fn input_dims(info: &ValueInfo<'_>) -> Result<(Vec<usize>, bool)> {
     Ok((dims, batch_is_one))
 }
 
-/// "node 3 \"/encoder/2\" (Softmax)".
-fn label(i: usize, node: &Node<'_>) -> String {
+/// What errors call a node: `node 3 "/encoder/2" (Softmax)`.
+pub fn label(i: usize, node: &Node<'_>) -> String {
     let domain = if is_onnx(node.domain) { String::new() } else { format!("{}.", node.domain) };
     match node.name {
         "" => format!("node {i} ({domain}{})", node.op),

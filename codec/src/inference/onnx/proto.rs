@@ -9,61 +9,90 @@ use crate::error::{Error, Result};
 /// `ModelProto`, as far as we need it.
 #[derive(Debug, Default)]
 pub struct Model<'a> {
+    /// Version of the file format.
     pub ir_version: i64,
     /// Operator set imports: domain and version.
     pub opsets: Vec<(&'a str, i64)>,
+    /// The graph; files without one are no models.
     pub graph: Option<Graph<'a>>,
 }
 
 /// `GraphProto`.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
+    /// In an order in which they can be run.
     pub nodes: Vec<Node<'a>>,
+    /// Constants by name.
     pub initialisers: Vec<Tensor<'a>>,
+    /// In old files initialisers are among them.
     pub inputs: Vec<ValueInfo<'a>>,
+    /// What the graph gives.
     pub outputs: Vec<ValueInfo<'a>>,
 }
 
 /// `NodeProto`.
 #[derive(Debug, Default)]
 pub struct Node<'a> {
+    /// Names of values; empty where an optional one is left out.
     pub inputs: Vec<&'a str>,
+    /// Names of values.
     pub outputs: Vec<&'a str>,
+    /// May be empty.
     pub name: &'a str,
+    /// The operator.
     pub op: &'a str,
+    /// Whose operator it is; empty for ONNX's own.
     pub domain: &'a str,
+    /// Settings.
     pub attributes: Vec<Attribute<'a>>,
 }
 
 /// `AttributeProto`. The field that counts follows from the operator, not from `type`, which old writers leave out.
 #[derive(Debug, Default)]
 pub struct Attribute<'a> {
+    /// Its name.
     pub name: &'a str,
+    /// A float.
     pub f: Option<f32>,
+    /// An integer.
     pub i: Option<i64>,
+    /// A string.
     pub s: Option<&'a [u8]>,
+    /// A tensor.
     pub t: Option<Tensor<'a>>,
+    /// Floats.
     pub floats: Vec<f32>,
+    /// Integers.
     pub ints: Vec<i64>,
 }
 
 /// `TensorProto`: raw or typed data, in line.
 #[derive(Clone, Debug, Default)]
 pub struct Tensor<'a> {
+    /// Its name.
     pub name: &'a str,
+    /// Extents.
     pub dims: Vec<i64>,
+    /// Element type by its ONNX number.
     pub data_type: i64,
+    /// Elements as bytes, little-endian.
     pub raw: Option<&'a [u8]>,
+    /// Elements of type float.
     pub floats: Vec<f32>,
+    /// Elements of integer types.
     pub ints: Vec<i64>,
+    /// Elements of type double.
     pub doubles: Vec<f64>,
+    /// Whether the elements are in another file.
     pub external: bool,
 }
 
 /// `ValueInfoProto` with a tensor type.
 #[derive(Debug, Default)]
 pub struct ValueInfo<'a> {
+    /// Its name.
     pub name: &'a str,
+    /// Element type by its ONNX number.
     pub elem_type: i64,
     /// `None` where the file gives no shape.
     pub shape: Option<Vec<Dim<'a>>>,
