@@ -44,6 +44,32 @@ pub fn table(function: &str, size: usize, format: Format) -> Result<Table> {
     Ok(Table { function: function.to_owned(), span, entry_format: format, entries })
 }
 
+/// Bits that the slope of a leaky ReLU keeps.
+const SLOPE_BITS: u32 = 8;
+
+/// The slope of a leaky ReLU as an integer and its type, inferred from the constant: as many bits as it needs, up to 8, the
+/// first of them set. 0.01 becomes 163 of `ap_ufixed<8,-6>`.
+///
+/// # Errors
+/// Slopes below 0 and ones that are not finite.
+pub fn slope(alpha: f64) -> Result<(i64, Format)> {
+    if !(alpha >= 0.0 && alpha.is_finite()) {
+        return Err(Error::unsupported(format!("a slope of {alpha}: expected a finite number from 0 on")));
+    }
+    if alpha == 0.0 {
+        return Ok((0, Format::unsigned(1, 1)?));
+    }
+    let integer_bits = alpha.log2().floor().clamp(-2000.0, 2000.0) as i32 + 1;
+    let format = |width: u32| Format::unsigned(width, integer_bits);
+    for width in 1..=SLOPE_BITS {
+        let value = Fixed::from_f64(alpha, format(width)?)?;
+        if value.to_f64() == alpha || width == SLOPE_BITS {
+            return Ok((to_i64(value)?, value.format()));
+        }
+    }
+    unreachable!("the last width is always taken")
+}
+
 fn to_i64(value: Fixed) -> Result<i64> {
     i64::try_from(value.raw()).map_err(|_| Error::unsupported(format!("{}: expected 63 bits at most", value.format())))
 }
@@ -61,6 +87,15 @@ mod tests {
         assert_eq!(weight(-0.254, format).unwrap(), -1);
         assert_eq!(weight(-0.256, format).unwrap(), -2);
         assert!(weight(f64::NAN, format).is_err());
+    }
+
+    #[test]
+    fn slopes_keep_eight_bits() {
+        let of = |alpha: f64| slope(alpha).map(|(raw, format)| (raw, format.width(), format.integer_bits())).unwrap();
+        assert_eq!(of(f64::from(0.01f32)), (163, 8, -6));
+        assert_eq!((of(0.1).2, of(0.3).2), (-3, -1));
+        assert_eq!((of(0.25), of(0.75), of(0.0)), ((1, 1, -1), (3, 2, 0), (0, 1, 1)));
+        assert!(slope(-0.1).is_err() && slope(f64::NAN).is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@
 mod input;
 mod json;
 mod layer;
-mod range;
+pub(crate) mod range;
 mod reference;
 
 pub use input::Input;

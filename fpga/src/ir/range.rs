@@ -100,7 +100,7 @@ fn shift_up(value: i128, bits: i32) -> Option<i128> {
 }
 
 /// Everything that formats hold.
-pub(super) fn of_formats(formats: &[Format]) -> Vec<Range> {
+pub(crate) fn of_formats(formats: &[Format]) -> Vec<Range> {
     formats.iter().map(|&format| of_format(format)).collect()
 }
 
@@ -109,7 +109,7 @@ fn of_format(format: Format) -> Range {
 }
 
 /// What `layer` can give for inputs of `formats` within `inputs`; the layer is valid.
-pub(super) fn of_layer(layer: &Layer, formats: &[Format], inputs: &[Range]) -> Result<LayerRanges> {
+pub(crate) fn of_layer(layer: &Layer, formats: &[Format], inputs: &[Range]) -> Result<LayerRanges> {
     let too_wide = || Error::unsupported("its exact results need more than 127 bits: use narrower formats");
     let n = layer.formats.len();
     let mut is_exact = true;
@@ -122,10 +122,17 @@ pub(super) fn of_layer(layer: &Layer, formats: &[Format], inputs: &[Range]) -> R
                 let sums = of_sum(dense, j, fraction, formats, inputs).ok_or_else(too_wide)?;
                 match dense.accumulator {
                     Accumulator::Exact => (fraction, sums.0, sums.1),
-                    Accumulator::Stepwise(format) if keeps_all(format, fraction, sums.1) => (fraction, sums.0, sums.1),
+                    // On the accumulator's grid, as sums come out that way where another output needs it.
                     Accumulator::Stepwise(format) => {
-                        is_exact = false;
-                        (format.fraction_bits(), of_format(format), of_format(format))
+                        let finer = format.fraction_bits() - fraction;
+                        let kept = if keeps_all(format, fraction, sums.1) {
+                            sums.0.shifted_up(finer).zip(sums.1.shifted_up(finer))
+                        } else {
+                            is_exact = false;
+                            None
+                        };
+                        let (result, partial) = kept.unwrap_or((of_format(format), of_format(format)));
+                        (format.fraction_bits(), result, partial)
                     }
                 }
             }
@@ -137,6 +144,17 @@ pub(super) fn of_layer(layer: &Layer, formats: &[Format], inputs: &[Range]) -> R
         fraction_bits.push(fraction);
         exact.push(result);
         partial.push(sums);
+    }
+    if let (Op::Dense(dense), true) = (&layer.op, is_exact) {
+        // Nothing is lost in any sum: they are the exact ones, on their own grid.
+        let own = dense.fraction_bits(formats);
+        for ((fraction, result), sums) in fraction_bits.iter_mut().zip(&mut exact).zip(&mut partial) {
+            let finer = *fraction - own;
+            for range in [result, sums] {
+                *range = Range { low: range.low >> finer, high: range.high >> finer };
+            }
+            *fraction = own;
+        }
     }
     let casts = exact.iter().zip(&fraction_bits).zip(&layer.formats).map(|((&r, &f), &to)| cast(r, f, to));
     let (output, may_overflow) = casts.unzip();
