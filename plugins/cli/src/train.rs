@@ -229,7 +229,9 @@ mod training {
         }
 
         fn family(&self, dataset: &Dataset) -> FamilyName {
-            let is_autoencoder = self.latents.is_some()
+            // Recipes are of networks: formulas need no settings.
+            let is_autoencoder = self.recipe.is_some()
+                || self.latents.is_some()
                 || self.tile.is_some()
                 || !self.hidden.is_empty()
                 || self.epochs.is_some()

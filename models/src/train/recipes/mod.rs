@@ -6,6 +6,7 @@ mod cfd_animation;
 mod detector;
 mod field2d;
 mod field3d;
+mod fpga;
 mod moessbauer;
 
 use super::Options;
@@ -42,6 +43,10 @@ pub fn recipes() -> Vec<Recipe> {
         detector::recipe(),
         field2d::recipe(),
         field3d::recipe(),
+        fpga::prototype(),
+        fpga::tiny(),
+        fpga::medium(),
+        fpga::trigger_cells(),
         moessbauer::recipe(),
     ]
 }

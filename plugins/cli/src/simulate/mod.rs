@@ -1,5 +1,6 @@
 //! `baler simulate`: data that anybody can make again. One file for each kind.
 
+mod cells;
 mod cylinder;
 mod jets;
 mod moessbauer;
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::Path;
 
-/// Computes data to try things with: a flow, camera frames, a table
+/// Computes data to try things with: a flow, camera frames, tables
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     baler simulate cylinder -o flow.npy --frames 60\n  \
@@ -28,6 +29,7 @@ enum Kind {
     Cylinder(cylinder::CylinderArgs),
     Moessbauer(moessbauer::MoessbauerArgs),
     Jets(jets::JetsArgs),
+    Cells(cells::CellsArgs),
 }
 
 impl SimulateArgs {
@@ -36,13 +38,21 @@ impl SimulateArgs {
             Kind::Cylinder(args) => args.run(),
             Kind::Moessbauer(args) => args.run(),
             Kind::Jets(args) => args.run(),
+            Kind::Cells(args) => args.run(),
         }
     }
 }
 
 /// Writes one array of little-endian `values`, in the format that the file's name says. `names` are those of a table's
 /// columns: the member `names` of a `.npz`, as Baler has it; other formats have no place for them.
-fn write(path: &Path, force: bool, dtype: Dtype, shape: &[usize], values: &[u8], names: &[&str]) -> Result<Outcome> {
+pub fn write(
+    path: &Path,
+    force: bool,
+    dtype: Dtype,
+    shape: &[usize],
+    values: &[u8],
+    names: &[&str],
+) -> Result<Outcome> {
     let mut sink: Box<dyn Sink> = match Format::of_name(path)? {
         Format::Npy => Box::new(npy::NpySink::create(path, force)?),
         Format::Npz => Box::new(npz::NpzSink::create(path, force)?),
