@@ -1,7 +1,11 @@
 //! `baler fpga`: encoders as fixed-point programs. One file for each subcommand.
 
 mod check_vectors;
+mod compile;
+mod emulate;
 mod hls;
+mod report;
+mod rows;
 mod rtl;
 mod simulate;
 mod synth;
@@ -16,9 +20,12 @@ use std::path::Path;
 /// Fixed-point encoders for FPGAs: programs, emulation, checks
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
+    baler fpga compile jets.bundle --data jets.npz --budget 0.02 -o jets.fixed.json\n  \
+    baler fpga emulate jets.fixed.json --data jets.npz -o codes.npy\n  \
+    baler fpga report jets.fixed.json\n  \
     baler fpga check-vectors vectors/*.json\n  \
-    baler fpga rtl program.json -o verilog\n  \
-    baler fpga simulate program.json --tool verilator --vectors 1000000")]
+    baler fpga rtl jets.fixed.json -o verilog\n  \
+    baler fpga simulate jets.fixed.json --tool verilator --vectors 1000000")]
 pub struct FpgaArgs {
     #[command(subcommand)]
     command: Command,
@@ -26,6 +33,9 @@ pub struct FpgaArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Compile(compile::CompileArgs),
+    Emulate(emulate::EmulateArgs),
+    Report(report::ReportArgs),
     CheckVectors(check_vectors::CheckVectorsArgs),
     Hls(hls::HlsArgs),
     Rtl(rtl::RtlArgs),
@@ -36,6 +46,9 @@ enum Command {
 impl FpgaArgs {
     pub fn run(&self) -> Result<Outcome> {
         match &self.command {
+            Command::Compile(args) => args.run(),
+            Command::Emulate(args) => args.run(),
+            Command::Report(args) => args.run(),
             Command::CheckVectors(args) => args.run(),
             Command::Hls(args) => args.run(),
             Command::Rtl(args) => args.run(),
