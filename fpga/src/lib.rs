@@ -22,8 +22,8 @@
 
 pub mod emulate;
 pub mod fixed;
-pub mod hls4ml;
 pub mod hls;
+pub mod hls4ml;
 pub mod import;
 pub mod ir;
 pub mod quantise;

@@ -426,7 +426,7 @@ fn reshape(call: &mut Call<'_, '_, '_>) -> Result<Value> {
             0.0 => *x.dims.get(i).ok_or_else(misfit)?,
             -1.0 => {
                 let others = rest.iter().filter(|&&e| e > 0.0).product::<f64>() as usize;
-                if others == 0 { 0 } else { x.len() / others }
+                x.len().checked_div(others).unwrap_or(0)
             }
             extent => extent as usize,
         });

@@ -162,7 +162,7 @@ impl Layer {
             }
             Op::LeakyRelu { alpha, alpha_format } => check_integers("slope", &[*alpha], *alpha_format)?,
             Op::Table(table) => {
-                if table.span == 0 || table.entries.len() < 2 || table.entries.len() % 2 != 0 {
+                if table.span == 0 || table.entries.len() < 2 || !table.entries.len().is_multiple_of(2) {
                     return Err(Error::model(format!(
                         "a table of {} entries over a span of {}: expected an even number of entries, and a span above 0",
                         table.entries.len(),

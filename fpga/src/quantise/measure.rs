@@ -56,7 +56,7 @@ const COUNTED_ROWS: usize = 512;
 /// Lengths that do not fit, values that are not finite.
 pub fn measure(network: &Network, program: &Program, sample: &Sample<'_>) -> Result<Errors> {
     let (n_in, n_out) = (network.n_inputs, network.n_outputs());
-    if program.input_len() != n_in || program.output_len() != n_out || sample.values.len() % n_in != 0 {
+    if program.input_len() != n_in || program.output_len() != n_out || !sample.values.len().is_multiple_of(n_in) {
         return Err(Error::invalid(format!(
             "a program of {} to {} values, {} values: expected rows of {n_in} to {n_out}",
             program.input_len(),

@@ -33,7 +33,7 @@ impl RowsArgs {
         })?;
         let values = dataset.to_f32(&dataset.bytes);
         let last = dataset.array.shape.last().copied().unwrap_or(0);
-        if values.len() % n != 0 || dataset.is_table && last != n as u64 {
+        if !values.len().is_multiple_of(n) || dataset.is_table && last != n as u64 {
             return Err(Failure::usage(format!(
                 "{}: {} has rows of {last}, the encoder takes {n} values",
                 path.display(),
