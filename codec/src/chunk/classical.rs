@@ -75,6 +75,10 @@ pub(super) fn shortlist(part: &Part<'_>, allowed: Candidates) -> Vec<&'static Cl
         Effort::Default if part.n_values() >= MIN_SAMPLED && tried.len() > 1 => {
             tried = smallest_of_sample(part, &tried).unwrap_or(tried);
         }
+        // Wavelets take long to begin and gain with the extents.
+        Effort::Default if part.n_values() < 4096 && tried.len() > 1 => {
+            tried.retain(|c| c.method != candidate::WAVELET);
+        }
         _ => {}
     }
     tried

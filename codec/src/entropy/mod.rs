@@ -87,7 +87,13 @@ const SAMPLE: usize = 1 << 15;
 /// The coders that may win, judged from values in the middle.
 fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     if values.len() < 2048 {
-        return vec![CONTEXT, MIXED, PCO, NARROW];
+        // Little enough to try, but for what takes long to begin.
+        let context = context::encode(values, hints.lattice).len();
+        let mut coders = vec![CONTEXT, PCO];
+        if narrow::quick_len(values, false, 3) <= context + context / 4 {
+            coders.push(NARROW);
+        }
+        return coders;
     }
     let (some, extents) = middle(values, hints.lattice);
     let n = some.len();

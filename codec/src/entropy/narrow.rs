@@ -50,8 +50,8 @@ pub(super) fn encode<I: Int>(values: &[I], planes: bool, effort: Effort) -> Vec<
     let data = serialise(values, base, width, planes);
     let level = match effort {
         Effort::Fast => 3,
-        Effort::Default if data.len() > 1 << 20 => 12,
-        _ => 19,
+        Effort::Default => 12,
+        Effort::Max => 19,
     };
     let mut out = Writer::default();
     out.u8(width as u8);
