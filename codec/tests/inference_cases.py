@@ -1,7 +1,7 @@
 """Writes small ONNX networks of every supported operator, with inputs and what ONNX Runtime makes of them.
 
     python codec/tests/inference_cases.py DIR
-    BALER_TEST_CASES=DIR cargo test -p baler-codec --test inference_onnxruntime
+    BALER_TEST_NETWORKS=DIR cargo test -p baler-codec --test inference_onnxruntime
 
 Needs numpy, onnx and onnxruntime. Each case is NAME.onnx, NAME.input and NAME.output (32-bit floats, little-endian).
 """

@@ -11,8 +11,8 @@ fn floats(path: &Path) -> Vec<f32> {
 
 #[test]
 fn agrees_with_onnxruntime() {
-    let Some(folder) = std::env::var_os("BALER_TEST_CASES") else {
-        eprintln!("skipped: BALER_TEST_CASES names no folder written by codec/tests/inference_cases.py");
+    let Some(folder) = std::env::var_os("BALER_TEST_NETWORKS") else {
+        eprintln!("skipped: BALER_TEST_NETWORKS names no folder written by codec/tests/inference_cases.py");
         return;
     };
     let mut n_cases = 0;
