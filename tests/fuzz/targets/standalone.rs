@@ -62,10 +62,8 @@ fn mend(input: &mut [u8]) {
         let check = low(&input[at..at + 12], at as u64);
         input[at + 12..at + 16].copy_from_slice(&check);
         let len = u64::from_le_bytes(std::array::from_fn(|k| input[at + 4 + k]));
-        let Some(end) = usize::try_from(len).ok().and_then(|n| n.checked_add(at + 16)).filter(|e| e + 8 <= input.len())
-        else {
-            return;
-        };
+        let after = usize::try_from(len).ok().and_then(|n| n.checked_add(at + 24));
+        let Some(end) = after.filter(|&after| after <= input.len()).map(|after| after - 8) else { return };
         if input[at..].starts_with(b"CHNK") && end - at > 32 {
             mend_checksum(&mut input[at + 32..end]);
         }
