@@ -56,6 +56,7 @@ pub use chunk::{
 pub use error::{Error, ErrorKind, Result};
 pub use outliers::{TileScores, score_tiles};
 pub use params::{Bound, ByteOrder, Candidates, Dtype, Effort, ModelChoice, Params};
+pub use quantize::{Lattice, ValueQuantiser};
 pub use registry::Registry;
 
 /// Formulas that give one column of a table from others: what bundles of the family `predictor` hold.

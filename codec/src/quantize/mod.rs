@@ -12,8 +12,10 @@
 //! no logarithm.
 
 mod choose;
+mod value;
 
 pub(crate) use choose::{Quantised, half_step, quantise};
+pub use value::{Lattice, ValueQuantiser};
 
 use crate::element::{
     bits_to_f64, f64_to_bits, i64_to_bits, infinity_bits, integer_range, low_mask, put_bits, sign_bit,

@@ -5,12 +5,14 @@
 //! arguments: the same call gives the same bits on one machine (other machines differ at most in rounding).
 
 mod cells;
+mod events;
 mod flow;
 mod jets;
 mod moessbauer;
 mod random;
 
 pub use cells::{CELLS, cells, telescope};
+pub use events::{EVENT_COLUMNS, Events};
 pub use flow::{Cylinder, Quantity, cylinder};
 pub use jets::{JET_COLUMNS, jets};
 pub use moessbauer::{Camera, Exposure, SPOT_COLUMNS, Spot, moessbauer};
