@@ -1,0 +1,315 @@
+//! Whole files, row group by row group, on several threads.
+
+use super::input::InputFile;
+use super::profile::{Profile, properties};
+use super::reader::BalerParquetReaderBuilder;
+use super::writer::{BalerParquetWriter, FileWriter, Group, GroupWriter, Report};
+use crate::document::Document;
+use crate::encode::{Encoder, ValueRange};
+use crate::error::{Error, Result};
+use crate::find::Documents;
+use crate::plan::Ranges;
+use crate::real::float_of;
+use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use parquet::file::statistics::Statistics as ParquetStatistics;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Rows that are read, coded and compressed at a time.
+const BATCH_ROWS: usize = 1 << 15;
+/// Larger row groups are divided.
+const MAX_GROUP_ROWS: usize = 1 << 20;
+
+/// How files are written.
+#[derive(Clone, Debug)]
+pub struct FileOptions {
+    /// Encodings of the columns.
+    pub profile: Profile,
+    /// Level of Zstandard, 1 to 22.
+    pub zstd_level: i32,
+    /// Threads; row groups are what they share out.
+    pub n_threads: usize,
+    /// Where the file comes from, for its footer.
+    pub source: Option<String>,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self { profile: Profile::Lake, zstd_level: 3, n_threads: 1, source: None }
+    }
+}
+
+fn open(path: &Path) -> Result<(InputFile, ArrowReaderMetadata)> {
+    let input = InputFile::open(path)?;
+    let metadata = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())
+        .map_err(|e| Error::corrupt(format!("{}: {e}", path.display())))?;
+    Ok((input, metadata))
+}
+
+/// What the floats of a file span: from its statistics where they say so, otherwise from its values.
+pub fn ranges_of_file(path: &Path) -> Result<Ranges> {
+    let (input, metadata) = open(path)?;
+    let mut ranges = Ranges::default();
+    let mut unsure = Vec::new();
+    for (c, column) in metadata.parquet_schema().columns().iter().enumerate() {
+        let [name] = column.path().parts() else {
+            unsure.push(c);
+            continue;
+        };
+        let Ok(field) = metadata.schema().field_with_name(name) else { continue };
+        if float_of(field.data_type()).is_none() {
+            continue;
+        }
+        let mut range = ValueRange::EMPTY;
+        let known = metadata.metadata().row_groups().iter().all(|group| {
+            let (min, max) = match group.column(c).statistics() {
+                Some(ParquetStatistics::Float(s)) => (s.min_opt().map(|&v| v.into()), s.max_opt().map(|&v| v.into())),
+                Some(ParquetStatistics::Double(s)) => (s.min_opt().copied(), s.max_opt().copied()),
+                _ => (None, None),
+            };
+            // Infinities hide what the finite values span.
+            let (Some(min), Some(max)) = (min.filter(|v: &f64| v.is_finite()), max.filter(|v: &f64| v.is_finite()))
+            else {
+                return false;
+            };
+            range.add(min);
+            range.add(max);
+            true
+        });
+        if known && !range.is_empty() {
+            ranges.insert(vec![name.clone()], range);
+        } else {
+            unsure.push(c);
+        }
+    }
+    if !unsure.is_empty() {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
+        let mask = ProjectionMask::leaves(builder.parquet_schema(), unsure);
+        for batch in builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()? {
+            ranges.observe(&batch?)?;
+        }
+    }
+    Ok(ranges)
+}
+
+/// Some rows of each of several files of one table, from up to four row groups of each.
+///
+/// # Errors
+/// Where the columns of a file are not those of the first one.
+pub fn sample_of_files(paths: &[&Path], n_rows: usize) -> Result<RecordBatch> {
+    let mut schema = None;
+    let mut parts = Vec::new();
+    for path in paths {
+        let (input, metadata) = open(path)?;
+        let schema = schema.get_or_insert_with(|| metadata.schema().clone());
+        if metadata.schema().fields() != schema.fields() {
+            return Err(Error::invalid(format!(
+                "{}: its columns are not those of {}",
+                path.display(),
+                paths[0].display()
+            )));
+        }
+        let n_groups = metadata.metadata().num_row_groups();
+        let mut groups: Vec<usize> = (0..4).map(|i| i * n_groups / 4).filter(|&g| g < n_groups).collect();
+        groups.dedup();
+        let n = n_rows.div_ceil(groups.len().max(1) * paths.len());
+        for group in groups {
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input.clone(), metadata.clone());
+            for batch in builder.with_row_groups(vec![group]).with_limit(n).with_batch_size(n.max(1)).build()? {
+                parts.push(RecordBatch::try_new(schema.clone(), batch?.columns().to_vec())?);
+            }
+        }
+    }
+    let schema = schema.ok_or_else(|| Error::invalid("no file to take a sample of"))?;
+    Ok(arrow_select::concat::concat_batches(&schema, &parts)?)
+}
+
+/// Columns that the file says its rows are sorted by.
+pub fn sorted_columns(path: &Path) -> Result<Vec<String>> {
+    let (_, metadata) = open(path)?;
+    let mut names = Vec::new();
+    for group in metadata.metadata().row_groups() {
+        for sorting in group.sorting_columns().into_iter().flatten() {
+            let column =
+                usize::try_from(sorting.column_idx).ok().and_then(|c| metadata.parquet_schema().columns().get(c));
+            let name = column.map(|c| c.path().parts().join("."));
+            names.extend(name.filter(|n| !names.contains(n)));
+        }
+    }
+    Ok(names)
+}
+
+/// Encodes a file. `output` gets the whole Parquet file; row groups stay as they are, unless very large. `progress` is told
+/// of rows that are done. The sidecar is the caller's: [`Document::save`].
+pub fn encode_file<W: Write + Send>(
+    input: &Path,
+    output: W,
+    document: &Arc<Document>,
+    options: &FileOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(W, Report)> {
+    let (file, metadata) = open(input)?;
+    let encoder = Encoder::new(document.clone(), metadata.schema())?;
+    let sample = encoder.encode(&sample_of_files(&[input], BATCH_ROWS)?)?.batch;
+    let properties = properties(&sample, options.profile, options.zstd_level)?;
+    let mut writer =
+        BalerParquetWriter::try_new(output, encoder.clone(), properties)?.with_source(options.source.clone());
+    let pieces = pieces(&metadata);
+    let groups = writer.groups();
+    let work = |index: usize| -> Result<Group> {
+        let mut group = GroupWriter::new(&groups, encoder.schema(), index)?;
+        for batch in pieces[index].read(&file, &metadata)? {
+            let encoded = encoder.encode(&batch?)?;
+            group.write(&encoded.batch, &encoded.ranges)?;
+            progress(encoded.batch.num_rows() as u64);
+        }
+        group.finish()
+    };
+    in_order(pieces.len(), options.n_threads, &work, &mut |group| writer.append(group))?;
+    writer.finish()
+}
+
+/// Decodes a file into an ordinary one; see [`encode_file`].
+pub fn decode_file<W: Write + Send>(
+    input: &Path,
+    output: W,
+    documents: &Documents,
+    options: &FileOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(W, Report)> {
+    let (file, metadata) = open(input)?;
+    let reader = |groups: Vec<usize>| {
+        BalerParquetReaderBuilder::with_metadata(file.clone(), metadata.clone(), documents.clone())
+            .map(|b| b.with_row_groups(groups).with_batch_size(BATCH_ROWS))
+    };
+    let schema = arrow_array::RecordBatchReader::schema(&reader(Vec::new())?.build()?);
+    let level = parquet::basic::ZstdLevel::try_new(options.zstd_level)?;
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+    let mut writer = FileWriter::new(output, &schema, properties)?;
+    let groups = writer.groups();
+    let work = |index: usize| -> Result<Group> {
+        let mut group = GroupWriter::new(&groups, &schema, index)?;
+        for batch in reader(vec![index])?.build()? {
+            let batch = batch?;
+            group.write(&batch, &[])?;
+            progress(batch.num_rows() as u64);
+        }
+        group.finish()
+    };
+    let n_groups = metadata.metadata().num_row_groups();
+    in_order(n_groups, options.n_threads, &work, &mut |group| writer.append(group))?;
+    writer.finish()
+}
+
+/// Rows that become one row group.
+struct Piece {
+    group: usize,
+    skip: usize,
+    n_rows: usize,
+}
+
+fn pieces(metadata: &ArrowReaderMetadata) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (group, rows) in metadata.metadata().row_groups().iter().enumerate() {
+        let rows = usize::try_from(rows.num_rows()).unwrap_or(0);
+        for skip in (0..rows).step_by(MAX_GROUP_ROWS) {
+            pieces.push(Piece { group, skip, n_rows: MAX_GROUP_ROWS.min(rows - skip) });
+        }
+    }
+    pieces
+}
+
+impl Piece {
+    fn read(
+        &self,
+        input: &InputFile,
+        metadata: &ArrowReaderMetadata,
+    ) -> Result<parquet::arrow::arrow_reader::ParquetRecordBatchReader> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input.clone(), metadata.clone());
+        let selection = RowSelection::from(vec![RowSelector::skip(self.skip), RowSelector::select(self.n_rows)]);
+        let builder = builder.with_row_groups(vec![self.group]).with_batch_size(BATCH_ROWS);
+        Ok(if self.skip > 0 || self.n_rows == MAX_GROUP_ROWS {
+            builder.with_row_selection(selection).build()?
+        } else {
+            builder.build()?
+        })
+    }
+}
+
+/// What the threads share: what comes next, and what is done but not yet written.
+struct Queue<T> {
+    next: usize,
+    written: usize,
+    done: BTreeMap<usize, Result<T>>,
+    is_over: bool,
+}
+
+/// Works on `n` pieces on several threads and hands the results over in their order, on this one. No thread runs ahead of
+/// what is written by more than twice their number: memory stays flat.
+fn in_order<T: Send>(
+    n: usize,
+    n_threads: usize,
+    work: &(dyn Fn(usize) -> Result<T> + Sync),
+    take: &mut dyn FnMut(T) -> Result<()>,
+) -> Result<()> {
+    if n_threads <= 1 || n <= 1 {
+        return (0..n).try_for_each(|i| take(work(i)?));
+    }
+    let queue = Mutex::new(Queue { next: 0, written: 0, done: BTreeMap::new(), is_over: false });
+    let changed = Condvar::new();
+    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+    fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, Queue<T>>) -> MutexGuard<'a, Queue<T>> {
+        changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads.min(n) {
+            scope.spawn(|| {
+                loop {
+                    let mut guard = lock();
+                    while !guard.is_over && guard.next < n && guard.next >= guard.written + 2 * n_threads {
+                        guard = wait(&changed, guard);
+                    }
+                    if guard.is_over || guard.next >= n {
+                        return;
+                    }
+                    let index = guard.next;
+                    guard.next += 1;
+                    drop(guard);
+                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(index)))
+                        .unwrap_or_else(|_| Err(Error::corrupt("a thread panicked")));
+                    lock().done.insert(index, result);
+                    changed.notify_all();
+                }
+            });
+        }
+        let mut result = Ok(());
+        for index in 0..n {
+            let mut guard = lock();
+            let piece = loop {
+                match guard.done.remove(&index) {
+                    Some(piece) => break piece,
+                    None => guard = wait(&changed, guard),
+                }
+            };
+            drop(guard);
+            result = piece.and_then(&mut *take);
+            let mut guard = lock();
+            guard.written = index + 1;
+            guard.is_over |= result.is_err();
+            drop(guard);
+            changed.notify_all();
+            if result.is_err() {
+                break;
+            }
+        }
+        result
+    })
+}

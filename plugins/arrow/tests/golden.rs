@@ -1,0 +1,37 @@
+//! Tables of earlier releases, read for ever. `tests/golden/lake-1` was written by
+//!
+//! ```sh
+//! baler simulate events -o events.parquet --rows 400
+//! baler parquet encode events.parquet tests/golden/lake-1/codes.parquet --rel 1e-3
+//! baler parquet decode tests/golden/lake-1/codes.parquet tests/golden/lake-1/values.parquet
+//! ```
+//!
+//! and `bare.parquet` from the codes by DuckDB, which keeps nothing but the columns.
+#![cfg(feature = "parquet")]
+
+use arrow_array::{Array, RecordBatch};
+use baler_arrow::Documents;
+use baler_arrow::parquet::{BalerParquetReaderBuilder, InputFile};
+use std::path::Path;
+
+fn read(name: &str) -> RecordBatch {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/lake-1").join(name);
+    let file = InputFile::open(&path).unwrap();
+    let reader = BalerParquetReaderBuilder::try_new(file, Documents::beside(&path)).unwrap();
+    let mut batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+    assert_eq!(batches.len(), 1);
+    batches.remove(0)
+}
+
+#[test]
+fn codes_of_format_1_are_read() {
+    let values = read("values.parquet");
+    assert_eq!((values.num_rows(), values.num_columns()), (400, 18));
+    for name in ["codes.parquet", "bare.parquet"] {
+        let decoded = read(name);
+        for (c, field) in values.schema().fields().iter().enumerate() {
+            let column = decoded.column_by_name(field.name()).unwrap();
+            assert!(column.to_data() == values.column(c).to_data(), "{name}: {}", field.name());
+        }
+    }
+}
