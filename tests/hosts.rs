@@ -5,7 +5,8 @@
 //! The HDF5 trials need h5repack and friends (package hdf5-tools), a C compiler and libhdf5's headers (libhdf5-dev),
 //! nccopy (netcdf-bin), and a Python with numpy and h5py: `BALER_PYTHON`, or `.venv/bin/python` in the checkout. Those of the
 //! report need chromium and the program `baler`, those of the reference decoder the packages that it names, those of Python
-//! the wheel (`plugins/python/build dev`), and those of ROOT that and the packages root and uproot.
+//! the wheel (`plugins/python/build dev`), those of ROOT that and the packages root and uproot, those of Parquet the program
+//! and a Python with pyarrow, duckdb, polars and deltalake.
 
 #[path = "hosts/bench.rs"]
 mod bench;
@@ -13,6 +14,8 @@ mod bench;
 mod fpga;
 #[path = "hosts/hdf5/mod.rs"]
 mod hdf5;
+#[path = "hosts/parquet/mod.rs"]
+mod parquet;
 #[path = "hosts/python/mod.rs"]
 mod python;
 #[path = "hosts/reference.rs"]
@@ -31,7 +34,8 @@ use std::sync::Arc;
 type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
 
 /// One line per host.
-const HOSTS: &[Trials] = &[fpga::trials, hdf5::trials, python::trials, reference::trials, report::trials, root::trials];
+const HOSTS: &[Trials] =
+    &[fpga::trials, hdf5::trials, parquet::trials, python::trials, reference::trials, report::trials, root::trials];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

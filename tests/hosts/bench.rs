@@ -18,6 +18,8 @@ pub enum Need {
     Baler,
     /// A Python with h5py and numpy.
     H5py,
+    /// A Python with this module.
+    PythonModule(&'static str),
     /// A C compiler, and libhdf5 with headers as pkg-config knows it.
     LibHdf5,
     /// The static libhdf5 too.
@@ -109,6 +111,7 @@ impl Bench {
                     .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file())),
                 Need::Baler => self.baler().is_file(),
                 Need::H5py => works(self.python.as_os_str(), &["-c", "import h5py, numpy"]),
+                Need::PythonModule(name) => works(self.python.as_os_str(), &["-c", &format!("import {name}")]),
                 Need::LibHdf5 => works("cc".as_ref(), &["--version"]) && works("pkg-config".as_ref(), &["hdf5"]),
                 Need::StaticLibHdf5 => works("cc".as_ref(), &["--version"]) && static_libhdf5().is_some(),
                 Need::SharedLibHdf5 => shared_libhdf5().is_some(),
@@ -207,6 +210,7 @@ impl Need {
             Need::Program(name) => name.into(),
             Need::Baler => "the program: cargo build -p baler-cli".into(),
             Need::H5py => "a Python with h5py: set BALER_PYTHON".into(),
+            Need::PythonModule(name) => format!("a Python with {name}: set BALER_PYTHON"),
             Need::LibHdf5 => "cc and pkg-config hdf5".into(),
             Need::StaticLibHdf5 => "libhdf5.a".into(),
             Need::SharedLibHdf5 => "the system's libhdf5".into(),

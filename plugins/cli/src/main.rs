@@ -26,6 +26,8 @@ mod new;
 mod outcome;
 mod outliers;
 mod output;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod progress;
 mod project;
 mod report;
@@ -48,6 +50,7 @@ const EXAMPLES: &str = "Examples:
   baler decompress field.baler back.npy
   baler compress field.npy field.h5 --abs 0.01        # for any HDF5 program with our plugin
   h5repack -f \"$(baler h5 args --rel 1e-3)\" in.h5 out.h5
+  baler parquet encode lake/ small/ --rel 1e-3        # a table of Parquet files; rows stay rows
   baler new flows cylinder; baler train --project flows cylinder    # a project: data, settings, results in one place
 
 Exit codes: 0 all is well; 1 a file, a device or another program failed; 2 the command line is wrong; 3 the bound is
@@ -85,6 +88,8 @@ enum Command {
     #[cfg(feature = "hdf5")]
     H5(h5::H5Args),
     Fpga(fpga::FpgaArgs),
+    #[cfg(feature = "parquet")]
+    Parquet(parquet::ParquetArgs),
     Simulate(simulate::SimulateArgs),
     Train(Box<train::TrainArgs>),
     Bench(bench::BenchArgs),
@@ -128,6 +133,8 @@ fn run(cli: &Cli) -> failure::Result<outcome::Outcome> {
         #[cfg(feature = "hdf5")]
         Command::H5(args) => args.run(quiet),
         Command::Fpga(args) => args.run(),
+        #[cfg(feature = "parquet")]
+        Command::Parquet(args) => args.run(quiet),
         Command::Simulate(args) => args.run(),
         Command::Train(args) => args.run(quiet),
         Command::Bench(args) => args.run(quiet),

@@ -174,6 +174,7 @@ impl Rows {
 }
 
 /// A column as float64, which holds every float exactly; an integer that the array cannot hold is an error.
+#[allow(clippy::cast_lossless, reason = "one macro for integers of every width")]
 fn column(batch: &RecordBatch, i: usize, single: bool) -> std::result::Result<Vec<f64>, String> {
     let array = batch.column(i);
     macro_rules! values {

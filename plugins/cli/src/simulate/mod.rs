@@ -2,6 +2,8 @@
 
 mod cells;
 mod cylinder;
+#[cfg(feature = "parquet")]
+mod events;
 mod jets;
 mod moessbauer;
 
@@ -18,7 +20,8 @@ use std::path::Path;
 #[command(after_help = "Examples:\n  \
     baler simulate cylinder -o flow.npy --frames 60\n  \
     baler simulate moessbauer -o frames.npy --spots spots.npz\n  \
-    baler simulate jets -o jets.npz --rows 100000")]
+    baler simulate jets -o jets.npz --rows 100000\n  \
+    baler simulate events -o events.parquet --rows 1000000")]
 pub struct SimulateArgs {
     #[command(subcommand)]
     kind: Kind,
@@ -30,6 +33,8 @@ enum Kind {
     Moessbauer(moessbauer::MoessbauerArgs),
     Jets(jets::JetsArgs),
     Cells(cells::CellsArgs),
+    #[cfg(feature = "parquet")]
+    Events(events::EventsArgs),
 }
 
 impl SimulateArgs {
@@ -39,6 +44,8 @@ impl SimulateArgs {
             Kind::Moessbauer(args) => args.run(),
             Kind::Jets(args) => args.run(),
             Kind::Cells(args) => args.run(),
+            #[cfg(feature = "parquet")]
+            Kind::Events(args) => args.run(),
         }
     }
 }

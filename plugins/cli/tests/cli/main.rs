@@ -7,6 +7,8 @@ mod hdf5;
 mod models;
 #[cfg(feature = "train")]
 mod outliers;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod project;
 mod report;
 mod round_trip;
