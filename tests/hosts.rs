@@ -10,6 +10,8 @@
 
 #[path = "hosts/bench.rs"]
 mod bench;
+#[path = "hosts/devices/mod.rs"]
+mod devices;
 #[path = "hosts/fpga/mod.rs"]
 mod fpga;
 #[path = "hosts/hdf5/mod.rs"]
@@ -34,8 +36,16 @@ use std::sync::Arc;
 type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
 
 /// One line per host.
-const HOSTS: &[Trials] =
-    &[fpga::trials, hdf5::trials, parquet::trials, python::trials, reference::trials, report::trials, root::trials];
+const HOSTS: &[Trials] = &[
+    devices::trials,
+    fpga::trials,
+    hdf5::trials,
+    parquet::trials,
+    python::trials,
+    reference::trials,
+    report::trials,
+    root::trials,
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -149,6 +149,7 @@ struct baler_codec *baler_codec_new(void);
 struct baler_codec *baler_codec_new_bare(void);
 void baler_codec_free(struct baler_codec *codec);
 baler_status baler_codec_add_model(struct baler_codec *codec, const struct baler_model *model);
+baler_status baler_codec_set_device(struct baler_codec *codec, const char *device);
 baler_status baler_codec_add_folder(struct baler_codec *codec, const char *path);
 baler_status baler_codec_models(const struct baler_codec *codec, struct baler_model **models, size_t capacity, size_t *n_models);
 baler_status baler_chunk_info(const void *chunk, size_t chunk_len, struct baler_chunk_info_t *info);

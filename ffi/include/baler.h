@@ -580,7 +580,8 @@ extern "C" {
  * Makes a codec that knows the models of the library, of the folders in `BALER_MODEL_PATH` and of the user's folder.
  * NULL if that fails; `baler_last_error` says why.
  *
- * The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`.
+ * The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`; and when first needed `BALER_DEVICE`
+ * (`baler_codec_set_device`).
  *
  * Threads: any, while none changes the environment.
  */
@@ -624,6 +625,18 @@ baler_status baler_codec_add_model(struct baler_codec *codec, const struct baler
  * Unless refused, `codec` is a handle that was not freed, and `path` ends with a zero byte.
  */
 baler_status baler_codec_add_folder(struct baler_codec *codec, const char *path);
+
+/**
+ * Sets what runs the encoders of models in fixed point: `emulator`, `opencl`, `xrt:xclbin=FILE`, ..., as for `BALER_DEVICE`
+ * (docs/fpga.md, section Devices). The bytes of chunks do not depend on it. A device that is not there or fails is
+ * replaced by the emulator, with a line on standard error.
+ *
+ * Threads: as `baler_codec_add_model`.
+ *
+ * # Safety
+ * Unless refused, `codec` is a handle that was not freed, and `device` ends with a zero byte.
+ */
+baler_status baler_codec_set_device(struct baler_codec *codec, const char *device);
 
 /**
  * Lists every model the codec knows: `*n_models` becomes their number, and as many handles are written to `models`, to

@@ -527,6 +527,11 @@ public:
         detail::check(baler_codec_add_folder(c_handle(), path.c_str()));
         return *this;
     }
+    /// What runs the encoders of models in fixed point: "emulator", "opencl", ... The bytes do not depend on it.
+    codec &set_device(const std::string &device) {
+        detail::check(baler_codec_set_device(c_handle(), device.c_str()));
+        return *this;
+    }
     std::vector<model> models() const {
         std::vector<baler_model *> handles;
         for (;;) {

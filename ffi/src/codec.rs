@@ -6,6 +6,7 @@ use crate::model::baler_model;
 use crate::status::{Failure, baler_status};
 use ::baler_codec::Registry;
 use ::baler_codec::bundle::MemorySource;
+use baler_fpga::offload::{self, Choice, Offload};
 use std::ffi::c_char;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,7 +23,8 @@ const _: () = {
 };
 
 impl baler_codec {
-    fn of(registry: Registry) -> Self {
+    fn of(mut registry: Registry, device: Arc<Offload>) -> Self {
+        registry.set_fixed_engine(device);
         Self { registry: RwLock::new(Arc::new(registry)) }
     }
 
@@ -31,24 +33,31 @@ impl baler_codec {
         self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn add(&self, source: Arc<dyn ::baler_codec::BundleSource>) {
+    fn change(&self, change: impl FnOnce(&mut Registry)) {
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
-        let mut more = Registry::clone(&registry);
-        more.add_source(source);
-        *registry = Arc::new(more);
+        let mut other = Registry::clone(&registry);
+        change(&mut other);
+        *registry = Arc::new(other);
+    }
+
+    fn add(&self, source: Arc<dyn ::baler_codec::BundleSource>) {
+        self.change(|registry| {
+            registry.add_source(source);
+        });
     }
 }
 
 /// Makes a codec that knows the models of the library, of the folders in `BALER_MODEL_PATH` and of the user's folder.
 /// NULL if that fails; `baler_last_error` says why.
 ///
-/// The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`.
+/// The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`; and when first needed `BALER_DEVICE`
+/// (`baler_codec_set_device`).
 ///
 /// Threads: any, while none changes the environment.
 #[unsafe(no_mangle)]
 pub extern "C" fn baler_codec_new() -> *mut baler_codec {
     guard!(std::ptr::null_mut(), {
-        Ok(give(baler_codec::of(Registry::with_sources(baler_models::standard_sources()))))
+        Ok(give(baler_codec::of(Registry::with_sources(baler_models::standard_sources()), offload::host())))
     })
 }
 
@@ -58,7 +67,10 @@ pub extern "C" fn baler_codec_new() -> *mut baler_codec {
 /// Threads: any.
 #[unsafe(no_mangle)]
 pub extern "C" fn baler_codec_new_bare() -> *mut baler_codec {
-    guard!(std::ptr::null_mut(), { Ok(give(baler_codec::of(Registry::new()))) })
+    guard!(std::ptr::null_mut(), {
+        let emulator = Arc::new(Offload::new(Choice::emulator(), |_| ()));
+        Ok(give(baler_codec::of(Registry::new(), emulator)))
+    })
 }
 
 /// Gives a codec back. NULL is allowed and does nothing. Readers, writers and models made with it stay.
@@ -111,6 +123,30 @@ pub unsafe extern "C" fn baler_codec_add_folder(codec: *mut baler_codec, path: *
             return Err(Failure::invalid(format!("path: there is no folder {path:?}")));
         }
         codec.add(baler_models::zoo::directory(path));
+        Ok(())
+    })
+}
+
+/// Sets what runs the encoders of models in fixed point: `emulator`, `opencl`, `xrt:xclbin=FILE`, ..., as for `BALER_DEVICE`
+/// (docs/fpga.md, section Devices). The bytes of chunks do not depend on it. A device that is not there or fails is
+/// replaced by the emulator, with a line on standard error.
+///
+/// Threads: as `baler_codec_add_model`.
+///
+/// # Safety
+/// Unless refused, `codec` is a handle that was not freed, and `device` ends with a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baler_codec_set_device(codec: *mut baler_codec, device: *const c_char) -> baler_status {
+    guard!({
+        // SAFETY: the caller's promise.
+        let codec = unsafe { shared(codec, "codec") }?;
+        // SAFETY: the caller's promise.
+        let device = unsafe { text(device, "device") }?.ok_or_else(|| Failure::invalid("device is NULL"))?;
+        let choice = device.parse::<Choice>().map_err(|e| Failure::invalid(format!("device: {e}")))?;
+        let engine = Arc::new(Offload::new(choice, |message| eprintln!("baler: {message}")));
+        codec.change(|registry| {
+            registry.set_fixed_engine(engine);
+        });
         Ok(())
     })
 }

@@ -40,7 +40,7 @@ mod stream;
 
 pub use codec::{
     baler_codec, baler_codec_add_folder, baler_codec_add_model, baler_codec_free, baler_codec_models, baler_codec_new,
-    baler_codec_new_bare,
+    baler_codec_new_bare, baler_codec_set_device,
 };
 pub use decode::{BALER_MAX_RANK, baler_chunk_info, baler_chunk_info_t, baler_decode};
 pub use encode::{baler_encode, baler_encode_bound};

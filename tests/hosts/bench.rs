@@ -38,6 +38,10 @@ pub enum Need {
     Root,
     /// The `ap_fixed` headers of hls4ml's Python package.
     ApTypes,
+    /// A device of OpenCL.
+    OpenCl,
+    /// XRT's library with its noop mode.
+    Xrt,
 }
 
 /// Result of a trial: lines worth printing.
@@ -119,6 +123,8 @@ impl Bench {
                     works(self.python.as_os_str(), &["-c", "import numpy, onnx, pcodec, xxhash, zstandard"])
                 }
                 Need::ApTypes => self.ap_types().is_some(),
+                Need::Xrt => xrt_libraries().is_some(),
+                Need::OpenCl => baler_fpga::device::driver("opencl").is_ok_and(|driver| driver.probe().is_ok()),
                 Need::OnnxRuntime => works(self.python.as_os_str(), &["-c", "import onnx, onnxruntime"]),
                 Need::Wheel => self.wheel().is_some(),
                 // Importing ROOT takes seconds.
@@ -218,12 +224,22 @@ impl Need {
                 "a Python with numpy, onnx, pcodec, xxhash and zstandard: set BALER_PYTHON".into()
             }
             Need::ApTypes => "a Python with hls4ml (pip install --no-deps hls4ml==1.3.0): set BALER_PYTHON".into(),
+            Need::Xrt => "XRT with its noop mode: apt-get install libxrt1".into(),
+            Need::OpenCl => "a device of OpenCL: apt-get install ocl-icd-libopencl1 pocl-opencl-icd".into(),
             Need::OnnxRuntime => "a Python with onnx and onnxruntime: set BALER_PYTHON".into(),
             Need::Wheel => "the wheel: plugins/python/build dev".into(),
             Need::Root => "a Python with root and uproot: set BALER_PYTHON".into(),
             Need::Zarr => "a Python with numcodecs and zarr: set BALER_PYTHON".into(),
         }
     }
+}
+
+/// The folder with XRT's library and that of its noop mode.
+pub fn xrt_libraries() -> Option<PathBuf> {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let has = |folder: &Path, name| folder.join(name).is_file();
+    let all = |f: &PathBuf| has(f, "libxrt_coreutil.so.2") && has(f, "libxrt_noop.so.2");
+    folders.map(PathBuf::from).into_iter().find(all)
 }
 
 /// The static libhdf5 of pkg-config's HDF5.

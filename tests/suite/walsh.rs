@@ -17,6 +17,11 @@ fn walsh(k: usize, i: usize) -> f32 {
     if (k & i).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
 }
 
+/// The three functions, value by value.
+pub fn functions() -> [[f32; TILE_VALUES]; 3] {
+    INDICES.map(|k| std::array::from_fn(|i| walsh(k, i)))
+}
+
 /// The bundle; another `name` gives another hash.
 pub fn bundle(name: &str) -> Bundle {
     let (inputs, outputs) = (TILE_VALUES, INDICES.len());

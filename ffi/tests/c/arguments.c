@@ -273,6 +273,13 @@ static void models(baler_codec *codec) {
     }
     baler_model *const model = models[0];
 
+    f = "baler_codec_set_device";
+    BAD(f, "codec", "NULL", baler_codec_set_device(NULL, "emulator"));
+    BAD(f, "codec", "misaligned", baler_codec_set_device(ODD(codec), "emulator"));
+    BAD(f, "device", "NULL", baler_codec_set_device(codec, NULL));
+    BAD(f, "device", "unknown", baler_codec_set_device(codec, "abacus"));
+    CASE(f, "device", "emulator", OK, baler_codec_set_device(codec, "emulator"));
+
     f = "baler_codec_add_model";
     BAD(f, "codec", "NULL", baler_codec_add_model(NULL, model));
     BAD(f, "codec", "misaligned", baler_codec_add_model(ODD(codec), model));

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Result};
 use crate::format::Array;
 use baler_codec::{Bound, ByteOrder, Dtype, Effort};
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 
 /// The promise: one of these, where a command needs one.
 #[derive(Args, Clone, Debug)]
@@ -92,6 +93,44 @@ impl From<EffortArg> for Effort {
             EffortArg::Default => Effort::Default,
             EffortArg::Max => Effort::Max,
         }
+    }
+}
+
+/// Where encoders in fixed point run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DeviceArgs {
+    /// What runs the encoders of fixed-point models: `emulator`, `opencl`, ... (`baler fpga devices` lists them); the
+    /// result is the same. By default BALER_DEVICE, or the emulator
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+impl DeviceArgs {
+    /// Makes it the device of this process, before any encoder is asked for.
+    pub fn apply(&self) -> Result<()> {
+        let Some(text) = &self.device else { return Ok(()) };
+        let choice = text.parse().map_err(|e| Failure::usage(format!("--device: {e}")))?;
+        Ok(baler_fpga::offload::set_host(choice)?)
+    }
+
+    /// Says what the device did, if one was asked for or went wrong.
+    pub fn put(&self, text: &mut String, json: &mut serde_json::Value) {
+        let host = baler_fpga::offload::host();
+        let counters = host.counters();
+        if self.device.is_none() && counters.n_faults() == 0 {
+            return;
+        }
+        *text += &format!("\n  device {}: {counters}", host.choice());
+        let faults: BTreeMap<&str, u64> = counters.faults.iter().map(|(kind, n)| (kind.name(), *n)).collect();
+        json["device"] = serde_json::json!({
+            "device": host.choice().to_string(),
+            "device_rows": counters.device_rows,
+            "software_rows": counters.software_rows,
+            "checked_rows": counters.checked_rows,
+            "faults": faults,
+            "resets": counters.resets,
+            "quarantined": counters.quarantined,
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! `baler compress`: arrays into a `.baler`, or into an HDF5 file through our filter.
 
-use crate::args::{EncodeArgs, FileArgs, ThreadArgs, fill_value};
+use crate::args::{DeviceArgs, EncodeArgs, FileArgs, ThreadArgs, fill_value};
 use crate::drift;
 use crate::failure::{Failure, InFile, Result};
 use crate::format::{Array, Format, Source, file_bytes, for_each_block, open};
@@ -52,6 +52,8 @@ pub struct CompressArgs {
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_CHUNK_BYTES as f64 / 1048576.0)]
     chunk_mib: f64,
     #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
     threads: ThreadArgs,
     #[command(flatten)]
     files: FileArgs,
@@ -70,6 +72,7 @@ enum Embed {
 impl CompressArgs {
     pub fn run(&self, quiet: bool) -> Result<Outcome> {
         refuse_overwrite(&self.output, self.files.force)?;
+        self.device.apply()?;
         let input = Format::of_file(&self.input)?;
         match (input, Format::of_name(&self.output)?) {
             (Format::Baler, _) => {
@@ -382,6 +385,7 @@ fn summary(args: &CompressArgs, bound: Bound, sizes: Sizes, results: &[(Array, T
         "arrays": results.iter().map(|(array, tally)| tally.report(array)).collect::<Vec<_>>(),
     });
     sizes.put(&mut json);
+    args.device.put(&mut text, &mut json);
     Outcome::new(text, json)
 }
 

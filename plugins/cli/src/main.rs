@@ -32,6 +32,7 @@ mod progress;
 mod project;
 mod report;
 mod simulate;
+mod stream;
 mod train;
 mod train_log;
 mod verify;
@@ -91,6 +92,7 @@ enum Command {
     #[cfg(feature = "parquet")]
     Parquet(parquet::ParquetArgs),
     Simulate(simulate::SimulateArgs),
+    Stream(Box<stream::StreamArgs>),
     Train(Box<train::TrainArgs>),
     Bench(bench::BenchArgs),
     Diagnose(diagnose::DiagnoseArgs),
@@ -136,6 +138,7 @@ fn run(cli: &Cli) -> failure::Result<outcome::Outcome> {
         #[cfg(feature = "parquet")]
         Command::Parquet(args) => args.run(quiet),
         Command::Simulate(args) => args.run(),
+        Command::Stream(args) => args.run(),
         Command::Train(args) => args.run(quiet),
         Command::Bench(args) => args.run(quiet),
         Command::Diagnose(args) => args.run(),
@@ -161,6 +164,9 @@ fn print(result: failure::Result<outcome::Outcome>, as_json: bool) -> ExitCode {
             (json!({ "error": error }).to_string(), code)
         }
     };
+    if line.is_empty() {
+        return ExitCode::from(code);
+    }
     // A reader that closed the pipe has what it wanted.
     let _ = writeln!(std::io::stdout(), "{line}");
     ExitCode::from(code)

@@ -30,6 +30,7 @@ impl Models {
         let file_models = Arc::new(FileModels::default());
         let mut registry = Registry::with_sources(baler_models::standard_sources());
         registry.add_source(file_models.clone());
+        registry.set_fixed_engine(baler_fpga::offload::host());
         if !extra.is_empty() {
             registry.add_source(Arc::new(MemorySource::new(extra.to_vec())));
         }

@@ -70,7 +70,7 @@ pub(crate) fn decoding_registry(api: Option<&'static Api>) -> Registry {
 /// `set_local` has seen to. Others must not win the auction: nobody else might have them.
 pub(crate) fn encoding_registry(api: Option<&'static Api>, request: &Request) -> Result<Registry> {
     let only = |bundle| -> Arc<dyn BundleSource> { Arc::new(MemorySource::new(vec![bundle])) };
-    Ok(match (request.model, &request.auto_bundle) {
+    let mut registry = match (request.model, &request.auto_bundle) {
         (ModelChoice::None, _) => Registry::new(),
         // Not just any copy: the one in the file has no encoder.
         (ModelChoice::Bundle(id), _) => Registry::with_sources([only(find(api, &id)?)]),
@@ -78,7 +78,9 @@ pub(crate) fn encoding_registry(api: Option<&'static Api>, request: &Request) ->
         (ModelChoice::Auto, Some(id)) => {
             Registry::with_sources([Some(baler_models::builtin()), find(api, id).ok().map(only)].into_iter().flatten())
         }
-    })
+    };
+    registry.set_fixed_engine(baler_fpga::offload::host());
+    Ok(registry)
 }
 
 /// The bundle with this id, full if any place has it in full; an error names the places looked in.
@@ -366,8 +368,11 @@ fn create_dataset(api: &Api, file: Hid, bundle: &Bundle) -> Option<()> {
         // Without a tag: HDF5 converts no tagged opaque type to one without, so h5py could not read it.
         let opaque = own((api.H5Tcreate)(5, bytes.len()), api.H5Tclose)?;
         let scalar = own((api.H5Screate)(0), api.H5Sclose)?;
+        // Without the time: the same data give the same file.
+        let how = own((api.H5Pcreate)(*api.H5P_CLS_DATASET_CREATE_ID_g), api.H5Pclose)?;
+        (api.H5Pset_obj_track_times)(how.id(), false);
         let dataset = own(
-            (api.H5Dcreate2)(file, path.as_ptr(), opaque.id(), scalar.id(), H5_DEFAULT, H5_DEFAULT, H5_DEFAULT),
+            (api.H5Dcreate2)(file, path.as_ptr(), opaque.id(), scalar.id(), H5_DEFAULT, how.id(), H5_DEFAULT),
             api.H5Dclose,
         )?;
         let from = bytes.as_ptr().cast::<c_void>();

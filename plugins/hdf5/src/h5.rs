@@ -34,6 +34,8 @@ macro_rules! api {
             pub H5E_ERR_CLS_g: *const Hid,
             pub H5E_PLINE_g: *const Hid,
             pub H5E_CANTFILTER_g: *const Hid,
+            /// `H5P_DATASET_CREATE`.
+            pub H5P_CLS_DATASET_CREATE_ID_g: *const Hid,
         }
 
         impl Api {
@@ -67,6 +69,7 @@ macro_rules! api {
                     H5E_ERR_CLS_g: find("H5E_ERR_CLS_g")?.cast(),
                     H5E_PLINE_g: find("H5E_PLINE_g")?.cast(),
                     H5E_CANTFILTER_g: find("H5E_CANTFILTER_g")?.cast(),
+                    H5P_CLS_DATASET_CREATE_ID_g: find("H5P_CLS_DATASET_CREATE_ID_g")?.cast(),
                 })
             }
         }
@@ -116,6 +119,9 @@ api! {
     H5Tget_ebias(Hid) -> size_t;
     H5Tget_norm(Hid) -> c_int;
     H5Tclose(Hid) -> Herr;
+    H5Pcreate(Hid) -> Hid;
+    H5Pset_obj_track_times(Hid, bool) -> Herr;
+    H5Pclose(Hid) -> Herr;
     H5Pget_chunk(Hid, c_int, *mut Hsize) -> c_int;
     H5Pget_filter2(
         Hid, c_uint, *mut c_uint, *mut size_t, *mut c_uint, size_t, *mut c_char, *mut c_uint

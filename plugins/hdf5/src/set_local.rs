@@ -221,7 +221,7 @@ fn choose_model(api: &'static Api, mut request: Request, store: bool) -> Result<
                     array.shape
                 )));
             }
-            Registry::new().encoder(&bundle)?;
+            Registry::new().set_fixed_engine(baler_fpga::offload::host()).encoder(&bundle)?;
             if store && !request.embed && !bundles::is_builtin(&id) {
                 request.embed = !bundles::write_to_file(api, &bundle);
             }

@@ -163,7 +163,9 @@ impl Options<'_> {
 
 /// Every place where models are looked for.
 pub(crate) fn standard() -> Registry {
-    Registry::with_sources(baler_models::standard_sources())
+    let mut registry = Registry::with_sources(baler_models::standard_sources());
+    registry.set_fixed_engine(baler_fpga::offload::host());
+    registry
 }
 
 /// Whether every reader has this model.

@@ -28,6 +28,7 @@ pub fn admit(models: &Models, choice: ModelChoice, set: &Set, allow_seen: bool) 
         ModelChoice::Bundle(id) => vec![models.registry().find(&id)?],
     };
     let mut admitted = Admitted { registry: Registry::new(), choice, seen: BTreeMap::new(), notes: Vec::new() };
+    admitted.registry.set_fixed_engine(baler_fpga::offload::host());
     let mut kept: Vec<Arc<Bundle>> = Vec::new();
     // The hashes of the rows are made once, and only where a model has something to compare them with.
     let mut rows = None;

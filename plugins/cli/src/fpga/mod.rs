@@ -2,6 +2,7 @@
 
 mod check_vectors;
 mod compile;
+mod devices;
 mod emulate;
 mod hls;
 mod report;
@@ -10,8 +11,10 @@ mod rtl;
 mod simulate;
 mod synth;
 
-use crate::failure::{Failure, InFile, Result};
+use crate::failure::{Code, Failure, InFile, Result};
+use crate::models::Models;
 use crate::outcome::Outcome;
+use baler_codec::{Bundle, ModelChoice};
 use baler_fpga::ir::Program;
 use clap::{Args, Subcommand};
 use std::io::Read;
@@ -25,7 +28,8 @@ use std::path::Path;
     baler fpga report jets.fixed.json\n  \
     baler fpga check-vectors vectors/*.json\n  \
     baler fpga rtl jets.fixed.json -o verilog\n  \
-    baler fpga simulate jets.fixed.json --tool verilator --vectors 1000000")]
+    baler fpga simulate jets.fixed.json --tool verilator --vectors 1000000\n  \
+    baler fpga devices --program jets.fixed.json    # who can run it, and why not")]
 pub struct FpgaArgs {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +45,7 @@ enum Command {
     Rtl(rtl::RtlArgs),
     Simulate(simulate::SimulateArgs),
     Synth(synth::SynthArgs),
+    Devices(devices::DevicesArgs),
 }
 
 impl FpgaArgs {
@@ -54,6 +59,7 @@ impl FpgaArgs {
             Command::Rtl(args) => args.run(),
             Command::Simulate(args) => args.run(),
             Command::Synth(args) => args.run(),
+            Command::Devices(args) => args.run(),
         }
     }
 }
@@ -70,6 +76,29 @@ fn read_text(path: &Path, max_bytes: usize) -> Result<String> {
 }
 
 /// A program from its file.
-fn read_program(path: &Path) -> Result<Program> {
+pub fn read_program(path: &Path) -> Result<Program> {
     Program::from_json(&read_text(path, baler_fpga::ir::MAX_BYTES)?).in_file(path)
+}
+
+/// The fixed-point program of a model.
+fn program_of_model((models, choice): &(Models, ModelChoice), name: &str) -> Result<Program> {
+    let ModelChoice::Bundle(id) = choice else {
+        return Err(Failure::usage(format!("--model {name}: name one model, or its .bundle file")));
+    };
+    let bundle = models.registry().find(id)?;
+    program_of(&bundle)
+}
+
+/// The fixed-point program of a bundle.
+pub fn program_of(bundle: &Bundle) -> Result<Program> {
+    let Some(program) = bundle.fixed_program() else {
+        let name = &bundle.manifest().name;
+        let message = format!(
+            "model {name} has no fixed-point encoder: name one that has, or make one of it with `baler fpga compile`"
+        );
+        return Err(Failure::new(Code::Model, message));
+    };
+    let text =
+        std::str::from_utf8(program).map_err(|e| Failure::new(Code::Model, format!("encoder.fixed.json: {e}")))?;
+    Ok(Program::from_json(text)?)
 }

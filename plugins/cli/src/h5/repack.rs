@@ -1,7 +1,7 @@
 //! `baler h5 repack`: h5repack with our filter, a bound that is meant of whole datasets, and a check of the outcome.
 
 use super::{request, tool};
-use crate::args::{EncodeArgs, FileArgs};
+use crate::args::{DeviceArgs, EncodeArgs, FileArgs};
 use crate::compress::{Tally, bound_json, decoders, resolve_bound_for_hdf5, span_of};
 use crate::failure::{Failure, InFile, Result};
 use crate::format::hdf5::{Hdf5Source, chunk_shape};
@@ -32,6 +32,8 @@ pub struct RepackArgs {
     output: PathBuf,
     #[command(flatten)]
     encode: EncodeArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Extents of a chunk; by default those of the dataset, or a few MiB along its first axis
     #[arg(long, value_name = "NxN")]
     chunk: Option<String>,
@@ -49,6 +51,7 @@ impl RepackArgs {
             input: input.to_owned(),
             output: output.to_owned(),
             encode: encode.clone(),
+            device: DeviceArgs::default(),
             chunk: None,
             no_verify: false,
             files: files.clone(),
@@ -62,6 +65,7 @@ impl RepackArgs {
                 self.input.display()
             )));
         }
+        self.device.apply()?;
         let bound = self.encode.bound.bound()?;
         let chunk = self.chunk.as_deref().map(extents).transpose()?;
         let (models, _) = Models::choose(&self.encode.model)?;

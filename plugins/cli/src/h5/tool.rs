@@ -34,6 +34,7 @@ pub fn plugin_folder() -> Result<PathBuf> {
 pub fn h5repack(arguments: &[String], input: &Path, output: &Path, model_folder: Option<&Path>) -> Result<()> {
     let mut command = Command::new("h5repack");
     command.env("HDF5_PLUGIN_PATH", plugin_folder()?);
+    command.env(baler_fpga::offload::VARIABLE, baler_fpga::offload::host().choice().to_string());
     if let Some(folder) = model_folder {
         command.env(baler_models::zoo::PATH_VARIABLE, joined(folder));
     }
