@@ -62,6 +62,14 @@ pub struct Device {
 
 /// Batches that may wait beside the one that runs.
 pub(super) const QUEUE: usize = 2;
+/// How long closing is waited for.
+const CLOSING: Duration = Duration::from_millis(500);
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
 
 impl Device {
     /// Opens a device.
@@ -161,8 +169,18 @@ impl Device {
     /// Closes it, whatever it is doing, and opens it anew: nothing is loaded, tickets are void. An engine that hangs is
     /// left to itself, with its thread and its batches.
     pub fn reset(&mut self, timeout: Duration) -> Result<(), Fault> {
+        self.close();
         *self = Self::open(self.driver, &self.settings, timeout)?;
         Ok(())
+    }
+
+    /// Ends the thread, and waits a moment for it to close the engine: a device's library must not be at work in one thread
+    /// while another ends the process.
+    fn close(&mut self) {
+        let (nobody, _) = sync_channel(0);
+        self.jobs = nobody;
+        let deadline = Instant::now() + CLOSING;
+        while self.replies.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
     }
 
     fn ticket(&mut self) -> Ticket {
