@@ -636,7 +636,8 @@ baler_status baler_codec_add_folder(struct baler_codec *codec, const char *path)
  * # Safety
  * Unless refused, `codec` is a handle that was not freed, and `device` ends with a zero byte.
  */
-baler_status baler_codec_set_device(struct baler_codec *codec, const char *device);
+baler_status baler_codec_set_device(struct baler_codec *codec,
+                                    const char *device);
 
 /**
  * Lists every model the codec knows: `*n_models` becomes their number, and as many handles are written to `models`, to
