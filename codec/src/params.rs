@@ -227,8 +227,8 @@ pub enum Effort {
     /// quick to decode.
     #[default]
     Default,
-    /// All candidates and all coders, each encoded in full: a few per cent smaller, several times slower to write, and slower
-    /// to read where a slow coder wins.
+    /// All candidates and all coders, each encoded in full: up to a few per cent smaller, tens of times slower to write, and
+    /// slower to read where a slow coder wins.
     Max,
 }
 

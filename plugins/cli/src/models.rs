@@ -61,30 +61,7 @@ impl Models {
 
     /// The model of this name, or of this id, of which the beginning is enough.
     pub fn named(&self, text: &str) -> Result<Arc<Bundle>> {
-        let all = self.registry.list();
-        let found: Vec<_> = all
-            .iter()
-            .filter(|b| b.manifest().name == text || (text.len() >= 6 && b.id().to_string().starts_with(text)))
-            .collect();
-        match &found[..] {
-            [one] => Ok(Arc::clone(one)),
-            [] => {
-                let names: Vec<&str> = all.iter().map(|b| &*b.manifest().name).collect();
-                let names = if names.is_empty() { "none".into() } else { names.join(", ") };
-                Err(Failure::new(
-                    Code::Model,
-                    format!(
-                        "no model {text:?}, neither a file nor a known name. Known: {names}. Put its .bundle file into a \
-                         folder named by BALER_MODEL_PATH, or install it with `baler models add FILE`"
-                    ),
-                ))
-            }
-            more => Err(Failure::usage(format!(
-                "{text:?} names {} models: use the id of one: {}",
-                more.len(),
-                more.iter().map(|b| b.id().to_string()).collect::<Vec<_>>().join(", ")
-            ))),
-        }
+        Ok(self.registry.named(text)?)
     }
 
     pub fn registry(&self) -> &Registry {
