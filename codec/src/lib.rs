@@ -57,7 +57,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use outliers::{TileScores, score_tiles};
 pub use params::{Bound, ByteOrder, Candidates, Dtype, Effort, ModelChoice, Params};
 pub use quantize::{Lattice, ValueQuantiser};
-pub use registry::Registry;
+pub use registry::{Registry, Warnings};
 
 /// Formulas that give one column of a table from others: what bundles of the family `predictor` hold.
 pub mod relation {

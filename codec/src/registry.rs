@@ -3,13 +3,36 @@
 use crate::bundle::{Bundle, BundleId, BundleSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inference::{Encoder, FixedEngine};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The sources of bundles, in the order they are asked, and what runs fixed-point encoders.
+/// The sources of bundles, in the order they are asked, what runs fixed-point encoders, and who is told of their faults.
 #[derive(Clone, Default)]
 pub struct Registry {
     sources: Vec<Arc<dyn BundleSource>>,
     fixed: Option<Arc<dyn FixedEngine>>,
+    warnings: Option<Arc<Warnings>>,
+}
+
+/// A host's channel for what an encoder had to do without: each thing is told once.
+pub struct Warnings {
+    tell: Box<dyn Fn(&str) + Send + Sync>,
+    told: Mutex<BTreeSet<String>>,
+}
+
+impl Warnings {
+    /// `tell` is called by the thread that encodes; by several at once.
+    pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { tell: Box::new(tell), told: Mutex::default() }
+    }
+
+    /// Tells of a thing, unless of this one it has been told.
+    pub fn tell(&self, thing: &str, message: &str) {
+        let is_new = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(thing.to_owned());
+        if is_new {
+            (self.tell)(message);
+        }
+    }
 }
 
 impl Registry {
@@ -20,7 +43,7 @@ impl Registry {
 
     /// A registry of these sources.
     pub fn with_sources(sources: impl IntoIterator<Item = Arc<dyn BundleSource>>) -> Self {
-        Self { sources: sources.into_iter().collect(), fixed: None }
+        Self { sources: sources.into_iter().collect(), ..Self::default() }
     }
 
     /// Adds a source, asked after those that are there.
@@ -33,6 +56,24 @@ impl Registry {
     pub fn set_fixed_engine(&mut self, engine: Arc<dyn FixedEngine>) -> &mut Self {
         self.fixed = Some(engine);
         self
+    }
+
+    /// Sets who is told when a model fails while something is encoded: the chunk is then written without it, within the
+    /// same bound, even if the model was asked for by name. Without a channel nothing is done in silence: then that is an
+    /// error.
+    pub fn set_warnings(&mut self, warnings: Arc<Warnings>) -> &mut Self {
+        self.warnings = Some(warnings);
+        self
+    }
+
+    /// Tells of a model that failed; whether there is somebody to tell.
+    pub(crate) fn warn(&self, bundle: &Bundle, error: &Error) -> bool {
+        let Some(warnings) = &self.warnings else { return false };
+        let (name, id) = (&bundle.manifest().name, bundle.id());
+        let message =
+            format!("model {name} ({id}) failed, and data are written without it, within the same bound: {error}");
+        warnings.tell(&id.to_string(), &message);
+        true
     }
 
     /// The encoder of a bundle, loaded the first time.

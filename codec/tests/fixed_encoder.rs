@@ -3,9 +3,9 @@
 use baler_codec::bundle::{Bundle, Contents, MemorySource};
 use baler_codec::inference::{Encoder, FixedEngine};
 use baler_codec::{
-    Bound, Dtype, Error, ErrorKind, Limits, ModelChoice, Params, Registry, Result, decode, describe, encode,
+    Bound, Dtype, Error, ErrorKind, Limits, ModelChoice, Params, Registry, Result, Warnings, decode, describe, encode,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 #[path = "common/onnx.rs"]
 mod onnx;
@@ -118,6 +118,17 @@ fn without_an_engine_data_is_written_another_way_or_the_error_says_what_is_neede
     let chunk = encode(&auto, &bytes, &without).unwrap();
     assert_eq!(chunk, encode(&params(ModelChoice::None, Bound::Abs(1e-2)), &bytes, &Registry::new()).unwrap());
     assert!(encode(&auto, &bytes, &registry(&bundle, true)).unwrap().len() <= chunk.len());
+    // With a channel it is told once, and the data are written whoever chose the model; latents alone cannot be.
+    let (told, mut telling) = (Arc::new(Mutex::new(Vec::new())), without.clone());
+    let channel = told.clone();
+    telling.set_warnings(Arc::new(Warnings::new(move |message| channel.lock().unwrap().push(message.to_owned()))));
+    for model in [ModelChoice::Bundle(bundle.id()), ModelChoice::Auto] {
+        assert_eq!(encode(&params(model, Bound::Abs(1e-2)), &bytes, &telling).unwrap(), chunk);
+    }
+    let told = told.lock().unwrap();
+    assert!(told.len() == 1 && told[0].contains(&bundle.id().to_string()), "{told:?}");
+    assert!(told[0].contains("within the same bound") && told[0].contains("set_fixed_engine"), "{told:?}");
+    assert!(encode(&params(ModelChoice::Bundle(bundle.id()), Bound::Latent), &bytes, &telling).is_err());
     let reader = Bundle::parse(&bundle.to_bytes(Contents::DecoderOnly)).unwrap();
     assert!(!reader.has_encoder() && bundle.has_encoder());
     let error = registry(&bundle, true).encoder(&reader).err().unwrap();

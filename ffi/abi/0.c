@@ -126,6 +126,13 @@ MEMBER(baler_array_info_t, rows_per_chunk, 56, 8);
 MEMBER(baler_array_info_t, rank, 64, 4);
 MEMBER(baler_array_info_t, reversed_axes, 68, 4);
 MEMBER(baler_array_info_t, shape, 72, 256);
+AT_LEAST(baler_arrow_options, 40);
+MEMBER(baler_arrow_options, struct_size, 0, 8);
+MEMBER(baler_arrow_options, bound, 8, 8);
+MEMBER(baler_arrow_options, columns, 16, 8);
+MEMBER(baler_arrow_options, n_columns, 24, 8);
+MEMBER(baler_arrow_options, no_prediction, 32, 4);
+MEMBER(baler_arrow_options, reserved, 36, 4);
 
 /* Types of functions: a function of the type as it was can be handed over. */
 static int32_t as_baler_read_fn(void *context, void *buffer, size_t capacity, size_t *len) {
@@ -143,6 +150,12 @@ static int32_t as_baler_write_fn(void *context, const void *bytes, size_t len) {
   return 0;
 }
 baler_write_fn check_baler_write_fn = as_baler_write_fn;
+
+static void as_baler_warning_fn(void *context, const char *message) {
+  (void)context;
+  (void)message;
+}
+baler_warning_fn check_baler_warning_fn = as_baler_warning_fn;
 
 /* Functions */
 struct baler_codec *baler_codec_new(void);
@@ -176,3 +189,6 @@ baler_status baler_writer_array(struct baler_writer *writer, const char *name, c
 baler_status baler_writer_measure(struct baler_writer *writer, const void *values, size_t values_len);
 baler_status baler_writer_write(struct baler_writer *writer, const void *values, size_t values_len);
 baler_status baler_writer_finish(struct baler_writer *writer);
+baler_status baler_arrow_encode_stream(struct ArrowArrayStream *in, const struct baler_arrow_options *options, struct ArrowArrayStream *out);
+baler_status baler_arrow_decode_stream(struct ArrowArrayStream *in, struct ArrowArrayStream *out);
+baler_status baler_codec_set_warning(struct baler_codec *codec, baler_warning_fn warn, void *context);

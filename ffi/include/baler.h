@@ -17,6 +17,52 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Only the functions of tables need them: whoever passes one includes Arrow's own header, or takes these. */
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+
+#define ARROW_FLAG_DICTIONARY_ORDERED 1
+#define ARROW_FLAG_NULLABLE 2
+#define ARROW_FLAG_MAP_KEYS_SORTED 4
+
+struct ArrowSchema {
+  const char *format;
+  const char *name;
+  const char *metadata;
+  int64_t flags;
+  int64_t n_children;
+  struct ArrowSchema **children;
+  struct ArrowSchema *dictionary;
+  void (*release)(struct ArrowSchema *);
+  void *private_data;
+};
+
+struct ArrowArray {
+  int64_t length;
+  int64_t null_count;
+  int64_t offset;
+  int64_t n_buffers;
+  int64_t n_children;
+  const void **buffers;
+  struct ArrowArray **children;
+  struct ArrowArray *dictionary;
+  void (*release)(struct ArrowArray *);
+  void *private_data;
+};
+#endif /* ARROW_C_DATA_INTERFACE */
+
+#ifndef ARROW_C_STREAM_INTERFACE
+#define ARROW_C_STREAM_INTERFACE
+
+struct ArrowArrayStream {
+  int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *out);
+  int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *out);
+  const char *(*get_last_error)(struct ArrowArrayStream *);
+  void (*release)(struct ArrowArrayStream *);
+  void *private_data;
+};
+#endif /* ARROW_C_STREAM_INTERFACE */
+
 /**
  * The most axes of an array.
  */
@@ -338,6 +384,43 @@ typedef struct baler_reader baler_reader;
 typedef struct baler_writer baler_writer;
 
 /**
+ * Which columns of a table are encoded, and how well. Set everything to zero, then `struct_size`, then what you want.
+ */
+typedef struct baler_arrow_options {
+  /**
+   * `sizeof(baler_arrow_options)`.
+   */
+  size_t struct_size;
+  /**
+   * The bound of every column of floats: `abs:0.1`, `rel:1e-4`, `pw_rel:1e-3`, `bits:10` (mantissa bits kept) or
+   * `lossless`. NULL: what the metadata of the schema and its fields ask for (`baler.abs`, ...).
+   */
+  const char *bound;
+  /**
+   * `n_columns` texts for single columns, by path: `jets.pt=abs:0.01`, `weight=lossless`.
+   */
+  const char *const *columns;
+  /**
+   * Number of texts at `columns`.
+   */
+  size_t n_columns;
+  /**
+   * 0, or 1: no column is predicted from others.
+   */
+  uint32_t no_prediction;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} baler_arrow_options;
+
+/**
+ * Is told what went wrong with a model or a device while something was encoded, and that it was encoded another way.
+ * `message` is UTF-8, and there during the call. It must return: no exception, no `longjmp`.
+ */
+typedef void (*baler_warning_fn)(void *context, const char *message);
+
+/**
  * What a chunk decodes to.
  */
 typedef struct baler_chunk_info_t {
@@ -577,6 +660,43 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Encodes the columns of a table: `out` becomes a stream of batches of codes. `options` can be NULL: then metadata say what
+ * is encoded.
+ *
+ * Takes `in` over and reads it to its end, since the codes of a column follow from the range of all its values: the table
+ * is in memory until `out` is released. Batches are encoded as `out` gives them. After
+ * `BALER_STATUS_INVALID_ARGUMENT` for a pointer or an option, `in` is as it was; otherwise it is a released stream.
+ * `out` is written by a call that succeeds, and must be released by the caller.
+ *
+ * The environment is read here: `BALER_MODEL_PATH`, `XDG_DATA_HOME`, `HOME`.
+ *
+ * Threads: any, while none changes the environment; `out` by one at a time.
+ *
+ * # Safety
+ * Unless refused, `in` points to a stream, `options` to a structure of the size it gives of itself whose pointers are
+ * valid, and `out` to room for a stream, whose content is not looked at.
+ */
+baler_status baler_arrow_encode_stream(struct ArrowArrayStream *in,
+                                       const struct baler_arrow_options *options,
+                                       struct ArrowArrayStream *out);
+
+/**
+ * Decodes a table that was encoded by `baler_arrow_encode_stream`, or by any other program of Baler's that writes such
+ * columns: `out` becomes a stream of batches of values. A table that is not encoded passes unchanged.
+ *
+ * Takes `in` over; one batch at a time is in memory. What decoding needs travels in the schema's metadata; where a program
+ * in between has dropped them, it is looked for in the folders of `BALER_MODEL_PATH` and the user's. Otherwise as
+ * `baler_arrow_encode_stream`.
+ *
+ * Threads: any, while none changes the environment; `out` by one at a time.
+ *
+ * # Safety
+ * As `baler_arrow_encode_stream`.
+ */
+baler_status baler_arrow_decode_stream(struct ArrowArrayStream *in,
+                                       struct ArrowArrayStream *out);
+
+/**
  * Makes a codec that knows the models of the library, of the folders in `BALER_MODEL_PATH` and of the user's folder.
  * NULL if that fails; `baler_last_error` says why.
  *
@@ -629,7 +749,7 @@ baler_status baler_codec_add_folder(struct baler_codec *codec, const char *path)
 /**
  * Sets what runs the encoders of models in fixed point: `emulator`, `opencl`, `xrt:xclbin=FILE`, ..., as for `BALER_DEVICE`
  * (docs/fpga.md, section Devices). The bytes of chunks do not depend on it. A device that is not there or fails is
- * replaced by the emulator, with a line on standard error.
+ * replaced by the emulator, with a warning (`baler_codec_set_warning`).
  *
  * Threads: as `baler_codec_add_model`.
  *
@@ -638,6 +758,24 @@ baler_status baler_codec_add_folder(struct baler_codec *codec, const char *path)
  */
 baler_status baler_codec_set_device(struct baler_codec *codec,
                                     const char *device);
+
+/**
+ * Sets what is told, instead of standard error, when a model, the runtime that it needs or a device of
+ * `baler_codec_set_device` fails while something is encoded: it is then encoded another way, within the same bound, and each
+ * model is told of once. `warn` is called with `context`; NULL: nothing is told. Where there is no other way (the bound
+ * `BALER_BOUND_LATENT`, `BALER_OUTLIERS_KEEP`) the call fails instead.
+ *
+ * The device of `BALER_DEVICE` belongs to the process and warns on standard error.
+ *
+ * Threads: any, at any time. `warn` is called by the threads that encode, by several at once.
+ *
+ * # Safety
+ * Unless refused, `codec` is a handle that was not freed; `warn` can be called with `context` as long as the codec, its
+ * writers and other calls of this function for it are there.
+ */
+baler_status baler_codec_set_warning(struct baler_codec *codec,
+                                     baler_warning_fn warn,
+                                     void *context);
 
 /**
  * Lists every model the codec knows: `*n_models` becomes their number, and as many handles are written to `models`, to

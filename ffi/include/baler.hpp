@@ -532,6 +532,16 @@ public:
         detail::check(baler_codec_set_device(c_handle(), device.c_str()));
         return *this;
     }
+    /// What is told, instead of standard error, of a model or device that failed while something was encoded, which was then
+    /// encoded another way within the same bound. Called by the threads that encode; what it throws is dropped. The codec must
+    /// then outlive its writers.
+    codec &set_warning(std::function<void(const std::string &)> warn) {
+        auto next = std::make_unique<std::function<void(const std::string &)>>(std::move(warn));
+        detail::check(baler_codec_set_warning(c_handle(), *next ? call_warning : nullptr, next.get()));
+        // Writers and calls that are running may still hold the one before.
+        warnings_.push_back(std::move(next));
+        return *this;
+    }
     std::vector<model> models() const {
         std::vector<baler_model *> handles;
         for (;;) {
@@ -620,6 +630,14 @@ private:
         detail::check(baler_decode(c_handle(), chunk, len, out, capacity, &out_len));
     }
 
+    static void call_warning(void *context, const char *message) noexcept {
+        try {
+            (*static_cast<std::function<void(const std::string &)> *>(context))(message);
+        } catch (...) {
+        }
+    }
+
+    std::vector<std::unique_ptr<std::function<void(const std::string &)>>> warnings_;
     detail::handle<baler_codec> handle_;
 };
 

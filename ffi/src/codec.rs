@@ -4,10 +4,10 @@ use crate::guard::guard;
 use crate::memory::{Output, give, shared, take_back, text};
 use crate::model::baler_model;
 use crate::status::{Failure, baler_status};
-use ::baler_codec::Registry;
 use ::baler_codec::bundle::MemorySource;
+use ::baler_codec::{Registry, Warnings};
 use baler_fpga::offload::{self, Choice, Offload};
-use std::ffi::c_char;
+use std::ffi::{CString, c_char, c_void};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,6 +15,42 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct baler_codec {
     /// Replaced whole by those who add to it, so that every call sees either the old one or the new one.
     registry: RwLock<Arc<Registry>>,
+    /// Shared with the registry and with the device.
+    channel: Arc<Channel>,
+}
+
+/// Is told what went wrong with a model or a device while something was encoded, and that it was encoded another way.
+/// `message` is UTF-8, and there during the call. It must return: no exception, no `longjmp`.
+pub type baler_warning_fn = Option<unsafe extern "C" fn(context: *mut c_void, message: *const c_char)>;
+
+/// Where warnings go.
+struct Channel(RwLock<Receiver>);
+
+#[derive(Clone, Copy)]
+enum Receiver {
+    StandardError,
+    Nobody,
+    Caller(unsafe extern "C" fn(*mut c_void, *const c_char), *mut c_void),
+}
+
+// SAFETY: the caller of `baler_codec_set_warning` promises that its function can be called from any thread.
+unsafe impl Send for Channel {}
+// SAFETY: likewise, by several at once.
+unsafe impl Sync for Channel {}
+
+impl Channel {
+    fn tell(&self, message: &str) {
+        let receiver = *self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match receiver {
+            Receiver::StandardError => eprintln!("baler: warning: {message}"),
+            Receiver::Nobody => {}
+            Receiver::Caller(warn, context) => {
+                let message = CString::new(message.replace('\0', "?")).unwrap_or_default();
+                // SAFETY: the caller's promise.
+                unsafe { warn(context, message.as_ptr()) };
+            }
+        }
+    }
 }
 
 const _: () = {
@@ -24,8 +60,10 @@ const _: () = {
 
 impl baler_codec {
     fn of(mut registry: Registry, device: Arc<Offload>) -> Self {
-        registry.set_fixed_engine(device);
-        Self { registry: RwLock::new(Arc::new(registry)) }
+        let channel = Arc::new(Channel(RwLock::new(Receiver::StandardError)));
+        let told = channel.clone();
+        registry.set_fixed_engine(device).set_warnings(Arc::new(Warnings::new(move |message| told.tell(message))));
+        Self { registry: RwLock::new(Arc::new(registry)), channel }
     }
 
     /// The models as they are now.
@@ -129,7 +167,7 @@ pub unsafe extern "C" fn baler_codec_add_folder(codec: *mut baler_codec, path: *
 
 /// Sets what runs the encoders of models in fixed point: `emulator`, `opencl`, `xrt:xclbin=FILE`, ..., as for `BALER_DEVICE`
 /// (docs/fpga.md, section Devices). The bytes of chunks do not depend on it. A device that is not there or fails is
-/// replaced by the emulator, with a line on standard error.
+/// replaced by the emulator, with a warning (`baler_codec_set_warning`).
 ///
 /// Threads: as `baler_codec_add_model`.
 ///
@@ -143,10 +181,38 @@ pub unsafe extern "C" fn baler_codec_set_device(codec: *mut baler_codec, device:
         // SAFETY: the caller's promise.
         let device = unsafe { text(device, "device") }?.ok_or_else(|| Failure::invalid("device is NULL"))?;
         let choice = device.parse::<Choice>().map_err(|e| Failure::invalid(format!("device: {e}")))?;
-        let engine = Arc::new(Offload::new(choice, |message| eprintln!("baler: {message}")));
+        let channel = codec.channel.clone();
+        let engine = Arc::new(Offload::new(choice, move |message| channel.tell(message)));
         codec.change(|registry| {
             registry.set_fixed_engine(engine);
         });
+        Ok(())
+    })
+}
+
+/// Sets what is told, instead of standard error, when a model, the runtime that it needs or a device of
+/// `baler_codec_set_device` fails while something is encoded: it is then encoded another way, within the same bound, and each
+/// model is told of once. `warn` is called with `context`; NULL: nothing is told. Where there is no other way (the bound
+/// `BALER_BOUND_LATENT`, `BALER_OUTLIERS_KEEP`) the call fails instead.
+///
+/// The device of `BALER_DEVICE` belongs to the process and warns on standard error.
+///
+/// Threads: any, at any time. `warn` is called by the threads that encode, by several at once.
+///
+/// # Safety
+/// Unless refused, `codec` is a handle that was not freed; `warn` can be called with `context` as long as the codec, its
+/// writers and other calls of this function for it are there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn baler_codec_set_warning(
+    codec: *mut baler_codec,
+    warn: baler_warning_fn,
+    context: *mut c_void,
+) -> baler_status {
+    guard!({
+        // SAFETY: the caller's promise.
+        let codec = unsafe { shared(codec, "codec") }?;
+        let receiver = warn.map_or(Receiver::Nobody, |warn| Receiver::Caller(warn, context));
+        *codec.channel.0.write().unwrap_or_else(PoisonError::into_inner) = receiver;
         Ok(())
     })
 }

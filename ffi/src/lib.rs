@@ -10,6 +10,7 @@
 //! | `params` | `baler_params` |
 //! | `encode`, `decode` | one chunk |
 //! | `stream` | arrays larger than memory, through functions of the caller |
+//! | `arrow` | tables as Arrow C streams (feature `arrow`, on by default) |
 //!
 //! # Rules of the interface
 //! - The caller allocates every buffer. A buffer that is too small is [`baler_status::BufferTooSmall`], and the length
@@ -28,6 +29,8 @@
 
 #![allow(non_camel_case_types, reason = "the names are those of the C header")]
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod codec;
 mod decode;
 mod encode;
@@ -38,9 +41,11 @@ mod params;
 mod status;
 mod stream;
 
+#[cfg(feature = "arrow")]
+pub use arrow::{baler_arrow_decode_stream, baler_arrow_encode_stream, baler_arrow_options};
 pub use codec::{
     baler_codec, baler_codec_add_folder, baler_codec_add_model, baler_codec_free, baler_codec_models, baler_codec_new,
-    baler_codec_new_bare, baler_codec_set_device,
+    baler_codec_new_bare, baler_codec_set_device, baler_codec_set_warning, baler_warning_fn,
 };
 pub use decode::{BALER_MAX_RANK, baler_chunk_info, baler_chunk_info_t, baler_decode};
 pub use encode::{baler_encode, baler_encode_bound};

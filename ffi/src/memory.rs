@@ -170,7 +170,7 @@ pub(crate) struct Output<T> {
     name: &'static str,
 }
 
-impl<T: Copy> Output<T> {
+impl<T> Output<T> {
     /// Room for `n` elements.
     ///
     /// # Safety
@@ -185,6 +185,36 @@ impl<T: Copy> Output<T> {
         self.n
     }
 
+    /// Moves a value to the first element, whatever was there: it is not dropped.
+    pub(crate) fn put(&self, value: T) -> Result<()> {
+        if self.n == 0 {
+            return Err(Failure::new(baler_status::Internal, format!("{}: no room", self.name)));
+        }
+        // SAFETY: `pointer` is aligned and valid for `n` elements.
+        unsafe { self.pointer.write(value) };
+        Ok(())
+    }
+
+    /// Refuses an input that shares bytes with this output.
+    pub(crate) fn disjoint_from<U>(&self, input: &[U], name: &str) -> Result<()> {
+        self.disjoint_range(input.as_ptr().addr(), size_of_val(input), name)
+    }
+
+    /// Refuses another output that shares bytes with this one.
+    pub(crate) fn disjoint_from_output<U>(&self, other: &Output<U>) -> Result<()> {
+        self.disjoint_range(other.pointer.addr(), other.n * size_of::<U>(), other.name)
+    }
+
+    fn disjoint_range(&self, start: usize, len: usize, name: &str) -> Result<()> {
+        let (own_start, own_len) = (self.pointer.addr(), self.n * size_of::<T>());
+        if own_len > 0 && len > 0 && own_start < start + len && start < own_start + own_len {
+            return Err(Failure::invalid(format!("{} and {name} overlap: they need memory of their own", self.name)));
+        }
+        Ok(())
+    }
+}
+
+impl<T: Copy> Output<T> {
     /// Writes `values`, which fit, to the beginning.
     pub(crate) fn write(&self, values: &[T]) -> Result<()> {
         if values.len() > self.n {
@@ -204,24 +234,6 @@ impl<T: Copy> Output<T> {
         let rest = self.n.checked_sub(at).map(|n| Self { pointer: self.pointer.wrapping_add(at), n, ..*self });
         let past = || Failure::new(baler_status::Internal, format!("{}: element {at} of {}", self.name, self.n));
         rest.ok_or_else(past)?.write(values)
-    }
-
-    /// Refuses an input that shares bytes with this output.
-    pub(crate) fn disjoint_from<U>(&self, input: &[U], name: &str) -> Result<()> {
-        self.disjoint_range(input.as_ptr().addr(), size_of_val(input), name)
-    }
-
-    /// Refuses another output that shares bytes with this one.
-    pub(crate) fn disjoint_from_output<U>(&self, other: &Output<U>) -> Result<()> {
-        self.disjoint_range(other.pointer.addr(), other.n * size_of::<U>(), other.name)
-    }
-
-    fn disjoint_range(&self, start: usize, len: usize, name: &str) -> Result<()> {
-        let (own_start, own_len) = (self.pointer.addr(), self.n * size_of::<T>());
-        if own_len > 0 && len > 0 && own_start < start + len && start < own_start + own_len {
-            return Err(Failure::invalid(format!("{} and {name} overlap: they need memory of their own", self.name)));
-        }
-        Ok(())
     }
 }
 

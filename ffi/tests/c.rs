@@ -7,6 +7,8 @@
 #[path = "c/abi.rs"]
 mod abi;
 
+use baler_codec::bundle::{Bundle, Contents};
+use baler_models::onnx::{Layer, Weights, write};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -26,10 +28,11 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { source: "examples/roundtrip.c", arguments: &[], begins: "baler ", ends: " of 0.001\n" },
     Program { source: "examples/stream.c", arguments: &["stream.baler"], begins: "294912 bytes, ", ends: " of 0.01\n" },
+    Program { source: "examples/table.c", arguments: &[], begins: "20000 rows in 4 batches ", ends: " of 0.01\n" },
     Program { source: "examples/models.c", arguments: &[], begins: "", ends: "\n" },
     Program { source: "tests/c/arguments.c", arguments: &[], begins: "function ", ends: " cases, 0 wrong\n" },
     Program { source: "examples/roundtrip.cpp", arguments: &[], begins: "field: ", ends: "begin with BALR\n" },
-    Program { source: "tests/cpp/api.cpp", arguments: &[], begins: "", ends: "all is as promised\n" },
+    Program { source: "tests/cpp/api.cpp", arguments: &["../broken.bundle"], begins: "", ends: "all is as promised\n" },
 ];
 
 impl Program {
@@ -40,6 +43,10 @@ impl Program {
     fn name(&self) -> &'static str {
         self.source
     }
+}
+
+fn program(source: &str) -> &'static Program {
+    PROGRAMS.iter().find(|program| program.source == source).unwrap_or_else(|| panic!("PROGRAMS has no {source}"))
 }
 
 /// A way to compile. `needs` are programs in `PATH`, or with a space in them commands that must succeed.
@@ -143,6 +150,8 @@ impl Bench {
         let mut install = Command::new(bench.ffi.join("install"));
         install.arg("--prefix").arg(bench.prefix()).arg("--from").arg(built);
         run(&mut install)?;
+        let broken = bench.folder.path().join("broken.bundle");
+        std::fs::write(broken, broken_bundle()?).map_err(|e| e.to_string())?;
         Ok(bench)
     }
 
@@ -195,6 +204,30 @@ impl Bench {
         let path = format!("-Wl,-rpath,{}", self.prefix().join("lib").display());
         Ok(flags.split_whitespace().map(str::to_owned).chain([path, "-lm".into(), "-pthread".into()]).collect())
     }
+}
+
+/// A model whose encoder is no program.
+fn broken_bundle() -> Result<Vec<u8>, String> {
+    const MANIFEST: &str = r#"
+format = 3
+name = "broken"
+family = "autoencoder"
+description = "Rows of (a, b, a, b), by an encoder that fails."
+license = "CC0-1.0"
+[input]
+tile = [4]
+normalisation = { kind = "fixed", offset = 0.0, scale = 1.0 }
+[latents]
+count = 2
+step = [0.015625, 0.015625]
+[encoder]
+arithmetic = "fixed"
+"#;
+    let weight = Weights::F32(vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+    let decoder = write("decoder", &[2], &[4], &[Layer::Dense { inputs: 2, outputs: 4, weight, bias: None }]);
+    let decoder = decoder.map_err(|e| e.to_string())?;
+    let bundle = Bundle::with_fixed_encoder(MANIFEST, b"no program".to_vec(), None, decoder, None);
+    Ok(bundle.map_err(|e| e.to_string())?.to_bytes(Contents::Full))
 }
 
 /// The output of a command that must succeed.
@@ -265,12 +298,12 @@ fn static_library(bench: &Bench, folder: &Path) -> Outcome {
     let mut link = vec![format!("-I{}", prefix.join("include").display())];
     link.push(prefix.join("lib/libbaler.a").display().to_string());
     link.extend(system);
-    let binary = bench.compile(&PROGRAMS[0], &WAYS[0], folder, &link)?;
+    let binary = bench.compile(program("examples/roundtrip.c"), &WAYS[0], folder, &link)?;
     let needed = run(bench.command("ldd", folder).arg(&binary))?;
     if needed.contains("libbaler") {
         return Err(format!("the program is linked with the shared library:\n{needed}"));
     }
-    bench.run(&PROGRAMS[0], &binary, &[], folder)
+    bench.run(program("examples/roundtrip.c"), &binary, &[], folder)
 }
 
 /// `find_package(Baler)` and both imported targets, from a prefix that was moved after it was installed.
@@ -295,7 +328,11 @@ target_link_libraries(cpp PRIVATE Baler::baler)
     let configure = format!("-DCMAKE_PREFIX_PATH={}", moved.display());
     run(bench.command("cmake", folder).args(["-S", ".", "-B", "build", &configure]))?;
     run(bench.command("cmake", folder).args(["--build", "build"]))?;
-    for (target, program) in [("shared", &PROGRAMS[0]), ("static", &PROGRAMS[0]), ("cpp", &PROGRAMS[4])] {
+    for (target, program) in [
+        ("shared", program("examples/roundtrip.c")),
+        ("static", program("examples/roundtrip.c")),
+        ("cpp", program("examples/roundtrip.cpp")),
+    ] {
         bench.run(program, &folder.join("build").join(target), &[], folder)?;
     }
     let later = project.replace("Baler 0.1", "Baler 99");
@@ -309,7 +346,7 @@ target_link_libraries(cpp PRIVATE Baler::baler)
 /// `docs/abi-arguments.txt` is what `tests/c/arguments.c` prints, and has lines for every function of the library. With
 /// `BALER_WRITE_HEADER` set, it is written.
 fn the_table_is_fresh(bench: &Bench, folder: &Path) -> Outcome {
-    let binary = bench.compile(&PROGRAMS[3], &WAYS[0], folder, &bench.pkg_config(folder)?)?;
+    let binary = bench.compile(program("tests/c/arguments.c"), &WAYS[0], folder, &bench.pkg_config(folder)?)?;
     let table = run(&mut bench.command(&binary.display().to_string(), folder))?;
     let committed = bench.ffi.join("../docs/abi-arguments.txt");
     if std::env::var_os("BALER_WRITE_HEADER").is_some() {
@@ -325,6 +362,20 @@ fn the_table_is_fresh(bench: &Bench, folder: &Path) -> Outcome {
         None => Ok(()),
         Some(function) => Err(format!("{function} is not in the table")),
     }
+}
+
+/// `baler_arrow_*` between Python's Arrow library and ours. Needs `BALER_PYTHON` or a Python in `.venv`, with pyarrow.
+fn python(bench: &Bench, folder: &Path) -> Outcome {
+    let library = bench.prefix().join("lib/libbaler.so");
+    let script = bench.ffi.join("tests/python/arrow.py");
+    let text = run(bench.command(&interpreter(bench), folder).arg(script).arg(library))?;
+    print!("{text}");
+    if text.starts_with("20000 rows") { Ok(()) } else { Err(text) }
+}
+
+fn interpreter(bench: &Bench) -> String {
+    let own = bench.ffi.join("../.venv/bin/python").display().to_string();
+    std::env::var("BALER_PYTHON").unwrap_or(own)
 }
 
 fn main() -> ExitCode {
@@ -343,6 +394,9 @@ fn main() -> ExitCode {
     trials.extend(abi::trials(&bench));
     trials.push(trial(&bench, "static library".into(), &missing(&["gcc"]), static_library));
     trials.push(trial(&bench, "cmake".into(), &missing(&["gcc", "g++", "cmake"]), cmake));
+    let has_pyarrow = run(Command::new(interpreter(&bench)).args(["-c", "import numpy, pyarrow"])).is_ok();
+    let needs = if has_pyarrow { Vec::new() } else { vec!["a Python with numpy and pyarrow".to_owned()] };
+    trials.push(trial(&bench, "python".into(), &needs, python));
     let needs = missing(&["gcc", "pkg-config"]);
     trials.push(trial(&bench, "table of arguments".into(), &needs, the_table_is_fresh));
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -28,10 +28,13 @@ use counters::Counts;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+/// Whom a host tells of faults.
+type Warn = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Runs fixed-point encoders for a host; give it to [`baler_codec::Registry::set_fixed_engine`].
 pub struct Offload {
     choice: Choice,
-    warn: fn(&str),
+    warn: Warn,
     counts: Arc<Counts>,
     loaded: PerProcess<Mutex<BTreeMap<[u8; 32], Arc<Offloaded>>>>,
 }
@@ -41,8 +44,8 @@ const MOST_LOADED: usize = 64;
 
 impl Offload {
     /// With a device. `warn` is told of the first fault of each kind, and of devices that are given up.
-    pub fn new(choice: Choice, warn: fn(&str)) -> Self {
-        Self { choice, warn, counts: Arc::default(), loaded: PerProcess::new() }
+    pub fn new(choice: Choice, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { choice, warn: Arc::new(warn), counts: Arc::default(), loaded: PerProcess::new() }
     }
 
     /// For a host without arguments: the device that [`VARIABLE`] names, or the emulator with a warning; warnings go to
@@ -67,7 +70,7 @@ impl Offload {
 
     /// The encoder of a program.
     pub fn load(&self, program: Program) -> Arc<Offloaded> {
-        Arc::new(Offloaded::new(Arc::new(program), &self.choice, self.warn, self.counts.clone()))
+        Arc::new(Offloaded::new(Arc::new(program), &self.choice, self.warn.clone(), self.counts.clone()))
     }
 }
 
@@ -100,7 +103,7 @@ fn to_stderr(message: &str) {
 /// # Errors
 /// What is wrong with it.
 pub fn try_device(choice: &Choice, program: &Arc<Program>) -> std::result::Result<Tried, crate::device::Fault> {
-    Offloaded::new(program.clone(), choice, |_| (), Arc::default()).try_device()
+    Offloaded::new(program.clone(), choice, Arc::new(|_: &str| ()), Arc::default()).try_device()
 }
 
 impl FixedEngine for Offload {

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A value for each process. After a fork the child makes its own: its parent's threads are gone there, a lock may be held
-/// by one of them for ever, and a device is the parent's. Neither is ever dropped: there is one for each host.
+/// by one of them for ever, and a device is the parent's. What was inherited is never dropped.
 pub(crate) struct PerProcess<T> {
     current: AtomicPtr<(u32, T)>,
 }
@@ -20,20 +20,31 @@ impl<T: Send + Sync> PerProcess<T> {
     pub fn get(&self, make: impl FnOnce() -> T) -> &T {
         let pid = std::process::id();
         let current = self.current.load(Ordering::Acquire);
-        // SAFETY: null, or from `Box::into_raw` below and never freed.
+        // SAFETY: null, or from `Box::into_raw` below and freed by `drop` alone.
         if let Some((_, value)) = unsafe { current.as_ref() }.filter(|(owner, _)| *owner == pid) {
             return value;
         }
         let made = Box::into_raw(Box::new((pid, make())));
         match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: just made, and never freed from now on.
+            // SAFETY: just made, and freed by `drop` alone from now on.
             Ok(_) => &unsafe { &*made }.1,
             Err(other) => {
                 // SAFETY: nobody else has seen it.
                 drop(unsafe { Box::from_raw(made) });
-                // SAFETY: another thread's of this process, never freed.
+                // SAFETY: another thread's of this process, freed by `drop` alone.
                 &unsafe { &*other }.1
             }
+        }
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let current = *self.current.get_mut();
+        // SAFETY: null, or from `Box::into_raw` in `get`; nobody borrows from `self` any more.
+        if unsafe { current.as_ref() }.is_some_and(|(owner, _)| *owner == std::process::id()) {
+            // SAFETY: as above, and freed once.
+            drop(unsafe { Box::from_raw(current) });
         }
     }
 }

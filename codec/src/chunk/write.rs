@@ -27,7 +27,8 @@ use std::sync::Arc;
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for parameters that contradict each other or the length of `values`;
 /// [`ErrorKind::ModelMissing`] if a bundle is asked for by name and no source has it, or under [`Bound::Latent`] none
-/// fits.
+/// fits. What fails in a model asked for by name, unless the registry has a channel for that
+/// ([`Registry::set_warnings`]).
 pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec<u8>> {
     params.validate()?;
     let expected = params.n_values()? * params.dtype.size_bytes();
@@ -323,10 +324,14 @@ impl Auction<'_> {
                         }
                     }
                     Ok(None) => {}
-                    // A model that nobody asked for by name may fail (its encoder can need a runtime or an engine that is
-                    // not here); the classical candidates serve.
-                    Err(e) if params.model != ModelChoice::Auto => return Err(e),
-                    Err(_) => {}
+                    // A model may fail (its encoder can need a runtime or an engine that is not here): the classical
+                    // candidates serve, unless it was asked for and nobody would hear of it.
+                    Err(e) => {
+                        let is_told = params.keep_outliers != Some(true) && self.registry.warn(bundle, &e);
+                        if !is_told && params.model != ModelChoice::Auto {
+                            return Err(e);
+                        }
+                    }
                 }
             }
         }

@@ -280,6 +280,11 @@ static void models(baler_codec *codec) {
     BAD(f, "device", "unknown", baler_codec_set_device(codec, "abacus"));
     CASE(f, "device", "emulator", OK, baler_codec_set_device(codec, "emulator"));
 
+    f = "baler_codec_set_warning";
+    BAD(f, "codec", "NULL", baler_codec_set_warning(NULL, NULL, NULL));
+    BAD(f, "codec", "misaligned", baler_codec_set_warning(ODD(codec), NULL, NULL));
+    CASE(f, "warn", "NULL", OK, baler_codec_set_warning(codec, NULL, NULL));
+
     f = "baler_codec_add_model";
     BAD(f, "codec", "NULL", baler_codec_add_model(NULL, model));
     BAD(f, "codec", "misaligned", baler_codec_add_model(ODD(codec), model));
@@ -454,6 +459,8 @@ static void readers(const baler_codec *codec) {
     baler_reader_free(reader);
 }
 
+#include "tables.h"
+
 int main(void) {
     static float values[ROWS * COLUMNS];
     static unsigned char chunk[CAPACITY];
@@ -474,6 +481,7 @@ int main(void) {
     models(codec);
     writers(bare, values, sizeof values);
     readers(bare);
+    tables();
 
 #define FREE(kind, handle)                                                                        \
     baler_##kind##_free(NULL);                                                                    \

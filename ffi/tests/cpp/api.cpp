@@ -215,10 +215,33 @@ static void threads(const baler::codec &codec) {
     }
 }
 
-int main() {
+// A model whose encoder fails, which the test of Rust makes.
+static void warnings(const char *path) {
+    baler::codec codec(baler::bare);
+    const auto model = baler::model::open(path);
+    std::string told;
+    codec.add(model).set_warning([&](const std::string &message) {
+        told += message;
+        throw disk_full();
+    });
+    std::vector<float> values(64 * 64);
+    for (std::size_t i = 0; i < values.size(); i++) {
+        values[i] = std::sin(0.02f * static_cast<float>(i));
+    }
+    const auto encode = [&] { return codec.encode(baler::view(values, {64, 64}), baler::abs(1e-3).model(model.id())); };
+    const auto chunk = encode();
+    EXPECT(told.find(model.id()) != std::string::npos && codec.decode<float>(chunk).size() == values.size());
+    const std::string once = told;
+    EXPECT(encode() == chunk && told == once);
+    EXPECT(thrown([&] { codec.encode(baler::view(values, {64, 64}), baler::latent(model.id())); }) != BALER_STATUS_OK);
+}
+
+int main(int argc, char **argv) {
     EXPECT(baler::version() == BALER_TEST_VERSION);
     const baler::codec codec;
     types(codec), views(codec), parameters(codec), models(codec), streams(codec), threads(codec);
+    EXPECT(argc == 2);
+    warnings(argv[1]);
     std::puts("all is as promised");
     return EXIT_SUCCESS;
 }

@@ -1,7 +1,7 @@
 //! A program with a device to run it: batches there and back, self-test, comparison, and what is done about faults.
 
-use super::Choice;
 use super::counters::Counts;
+use super::{Choice, Warn};
 use crate::device::{self, Batch, Capabilities, Device, Fault, FaultKind, Refused, Ticket};
 use crate::ir::Program;
 use crate::per_process::PerProcess;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub struct Offloaded {
     software: Software,
     choice: Choice,
-    warn: fn(&str),
+    warn: Warn,
     counts: Arc<Counts>,
     session: PerProcess<Mutex<Session>>,
 }
@@ -47,7 +47,7 @@ enum Session {
 }
 
 impl Offloaded {
-    pub(super) fn new(program: Arc<Program>, choice: &Choice, warn: fn(&str), counts: Arc<Counts>) -> Self {
+    pub(super) fn new(program: Arc<Program>, choice: &Choice, warn: Warn, counts: Arc<Counts>) -> Self {
         Self { software: Software::new(program), choice: choice.clone(), warn, counts, session: PerProcess::new() }
     }
 
