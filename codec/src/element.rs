@@ -4,6 +4,7 @@
 //! `u64` is mapped to `i64` by flipping the top bit, which keeps order and differences.
 
 use crate::params::{ByteOrder, Dtype};
+use crate::simd::{self, Kernel};
 
 /// The values of one part, as canonical (little-endian) bytes.
 #[derive(Clone, Copy)]
@@ -85,6 +86,48 @@ impl<'a> Elements<'a> {
             w.copy_from_slice(c);
             w
         })
+    }
+}
+
+/// Smallest and largest of the finite ones among numbers; `None` if there is none.
+pub(crate) fn extremes(values: &[f64]) -> Option<(f64, f64)> {
+    struct Extremes<'a>(&'a [f64]);
+
+    impl Kernel for Extremes<'_> {
+        type Output = (f64, f64);
+
+        #[inline(always)]
+        fn run(self) -> Self::Output {
+            /// Kept apart until the end, so that no comparison waits for the one before.
+            const LANES: usize = 8;
+            let (mut min, mut max) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+            let mut add = |lane: usize, v: f64| {
+                // False for NaN.
+                let is_finite = v.abs() < f64::INFINITY;
+                min[lane] = if is_finite && v < min[lane] { v } else { min[lane] };
+                max[lane] = if is_finite && v > max[lane] { v } else { max[lane] };
+            };
+            let (blocks, rest) = self.0.as_chunks::<LANES>();
+            for block in blocks {
+                for (lane, &v) in block.iter().enumerate() {
+                    add(lane, v);
+                }
+            }
+            rest.iter().for_each(|&v| add(0, v));
+            (min.into_iter().fold(f64::INFINITY, f64::min), max.into_iter().fold(f64::NEG_INFINITY, f64::max))
+        }
+    }
+
+    let (min, max) = simd::run(Extremes(values));
+    (min <= max).then_some((min, max))
+}
+
+/// Rounds numbers to the nearest values of a floating-point dtype, ties to even.
+pub(crate) fn put_f64(dtype: Dtype, values: impl Iterator<Item = f64>, out: &mut [u8]) {
+    match dtype {
+        Dtype::F32 => out.as_chunks_mut().0.iter_mut().zip(values).for_each(|(w, v)| *w = (v as f32).to_le_bytes()),
+        Dtype::F64 => out.as_chunks_mut().0.iter_mut().zip(values).for_each(|(w, v)| *w = v.to_le_bytes()),
+        _ => values.enumerate().for_each(|(i, v)| put_bits(out, dtype.size_bytes(), i, f64_to_bits(dtype, v))),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::element::{Elements, infinity_bits, sign_bit};
 use crate::entropy::bytes;
 use crate::error::{Error, Result};
 use crate::params::Dtype;
+use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
 /// At most this many patterns have a class.
@@ -24,24 +25,22 @@ pub(crate) struct Specials {
 impl Specials {
     /// Finds the special values. `fill` holds the bits of the declared fill value.
     pub fn find(elements: Elements<'_>, fill: Option<u64>) -> Self {
+        if !has_any(elements, fill) {
+            return Self::default();
+        }
         let n = elements.len();
         let is_special = special_test(elements.dtype, fill);
         // The fill value always has a class: nothing but this map tells it from ordinary values.
         let mut counts: Vec<(u64, usize)> = fill.map(|bits| (bits, 0)).into_iter().collect();
-        let mut any = false;
         for i in 0..n {
             let bits = elements.bits(i);
             if is_special(bits) {
-                any = true;
                 if let Some((_, count)) = counts.iter_mut().find(|(b, _)| *b == bits) {
                     *count += 1;
                 } else if counts.len() < 4 * MAX_PATTERNS {
                     counts.push((bits, 1));
                 }
             }
-        }
-        if !any {
-            return Self::default();
         }
         // Stable: equal counts keep the order of first appearance, so that the same input gives the same stream.
         counts.sort_by_key(|&(bits, count)| (Some(bits) != fill, std::cmp::Reverse(count)));
@@ -105,6 +104,45 @@ impl Specials {
             return Err(Error::corrupt(format!("the map covers {} of {n} values", classes.len())));
         }
         Ok(Self { patterns, classes })
+    }
+}
+
+/// Whether there is a special value at all.
+pub(crate) fn has_any(elements: Elements<'_>, fill: Option<u64>) -> bool {
+    struct Any<'a, F, const N: usize> {
+        bytes: &'a [u8],
+        is_special: F,
+    }
+
+    impl<F: Fn([u8; N]) -> bool, const N: usize> Kernel for Any<'_, F, N> {
+        type Output = bool;
+
+        #[inline(always)]
+        fn run(self) -> bool {
+            // Blocks without a branch for each value.
+            let (words, _) = self.bytes.as_chunks::<N>();
+            words.chunks(4096).any(|block| block.iter().fold(false, |any, &word| any | (self.is_special)(word)))
+        }
+    }
+
+    let is_special = special_test(elements.dtype, fill);
+    match elements.dtype {
+        Dtype::F32 if fill.is_none() => {
+            let is_special = |word| {
+                let bits = u32::from_le_bytes(word);
+                bits & 0x7fff_ffff >= f32::INFINITY.to_bits() || bits == (-0.0f32).to_bits()
+            };
+            simd::run(Any::<_, 4> { bytes: elements.bytes, is_special })
+        }
+        Dtype::F64 if fill.is_none() => {
+            let is_special = |word| {
+                let bits = u64::from_le_bytes(word);
+                bits & (u64::MAX >> 1) >= f64::INFINITY.to_bits() || bits == (-0.0f64).to_bits()
+            };
+            simd::run(Any::<_, 8> { bytes: elements.bytes, is_special })
+        }
+        dtype if !dtype.is_float() && fill.is_none() => false,
+        _ => (0..elements.len()).any(|i| is_special(elements.bits(i))),
     }
 }
 

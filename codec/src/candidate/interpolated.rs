@@ -2,7 +2,7 @@
 
 use super::{Exceptions, Part, Target};
 use crate::bound::{Promise, within_abs};
-use crate::element::{bits_to_f64, f64_to_bits, put_bits};
+use crate::element::{bits_to_f64, extremes, f64_to_bits, put_f64};
 use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::predict::interpolate::{AXES, Plan, walk};
@@ -106,10 +106,7 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
         *value = if specials.is_masked(i) { prediction } else { prediction + residual.get(i) as f64 * steps[level] };
         Ok::<_, Infallible>(())
     });
-    let size = dtype.size_bytes();
-    for (i, &v) in values.iter().enumerate() {
-        put_bits(target.out, size, i, f64_to_bits(dtype, v));
-    }
+    put_f64(dtype, values.into_iter(), target.out);
     exceptions.restore(target);
     target.restore(&specials);
     Ok(())
@@ -117,28 +114,31 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
 
 /// Special values take the one before, so that estimates do not see them; smallest and largest of the others.
 pub(super) fn fill_special(values: &mut [f64], specials: &Specials) -> Option<(f64, f64)> {
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    for (i, &v) in values.iter().enumerate().filter(|&(i, v)| !specials.is_masked(i) && v.is_finite()) {
-        debug_assert!(!specials.is_masked(i));
-        min = min.min(v);
-        max = max.max(v);
+    if specials.classes.is_empty() {
+        return extremes(values);
     }
+    for (v, _) in values.iter_mut().zip(&specials.classes).filter(|(_, class)| **class != 0) {
+        *v = f64::NAN;
+    }
+    let (min, max) = extremes(values)?;
     let mut last = min;
-    for (i, v) in values.iter_mut().enumerate() {
-        if !specials.is_masked(i) && v.is_finite() {
+    for v in values {
+        if v.is_finite() {
             last = *v;
         }
         *v = last;
     }
-    (min <= max).then_some((min, max))
+    Some((min, max))
 }
 
 /// Values of the block that plans are compared on.
-const SAMPLE: usize = 1 << 16;
+const MAX_SAMPLE: usize = 1 << 16;
+const MIN_SAMPLE: usize = 1 << 14;
 
 /// The plan with the fewest bits, and those for each value: first the axes, then the steps of the levels.
 fn choose_plan(values: &[f64], extents: [usize; AXES], begin: f64, step: f64, effort: Effort) -> (Plan, f64) {
-    let (sample, sample_extents) = cut_sample(values, extents);
+    let size = if effort == Effort::Max { MAX_SAMPLE } else { (values.len() / 4).clamp(MIN_SAMPLE, MAX_SAMPLE) };
+    let (sample, sample_extents) = cut_sample(values, extents, size);
     let plan = |extents: [usize; AXES], axes: (usize, bool), growth: Growth| Plan {
         extents,
         first_axis: axes.0,
@@ -211,11 +211,11 @@ pub(super) fn middle_block(values: &[f64], extents: [usize; AXES], cut: [usize; 
     block
 }
 
-/// A block from the middle, cut along the slowest axes only.
-fn cut_sample(values: &[f64], extents: [usize; AXES]) -> (Vec<f64>, [usize; AXES]) {
+/// A block of about `size` values from the middle, cut along the slowest axes only.
+fn cut_sample(values: &[f64], extents: [usize; AXES], size: usize) -> (Vec<f64>, [usize; AXES]) {
     let mut cut = extents;
     for axis in 0..AXES {
-        while cut.iter().product::<usize>() > SAMPLE && cut[axis] > 16 {
+        while cut.iter().product::<usize>() > size && cut[axis] > 16 {
             cut[axis] = cut[axis].div_ceil(2);
         }
     }

@@ -11,14 +11,14 @@ use super::table;
 use crate::bound::{Promise, check};
 use crate::bundle::{Bundle, Contents, Family as FamilyName};
 use crate::candidate::{self, Part, constant, quantised, raw};
-use crate::element::{Elements, swap_order};
+use crate::element::{Elements, extremes, swap_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::family;
 use crate::params::{Bound, Effort, ModelChoice, Params};
 use crate::quantize::{Quantised, quantise};
 use crate::registry::Registry;
 use crate::related::Formula;
-use crate::special::Specials;
+use crate::special::{self, Specials};
 use crate::wire::Writer;
 use std::sync::Arc;
 
@@ -221,19 +221,21 @@ impl Auction<'_> {
     }
 
     fn promise_of(&self, bound: Bound, bytes: &[u8]) -> Promise {
+        if !matches!(bound, Bound::Rel(_) | Bound::Psnr(_)) {
+            return Promise::resolve(bound, 0.0, 0.0);
+        }
         let elements = Elements::new(self.params.dtype, bytes);
-        let is_special = crate::special::special_test(self.params.dtype, self.params.fill_bits());
-        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-        if matches!(bound, Bound::Rel(_) | Bound::Psnr(_)) {
-            for i in (0..elements.len()).filter(|&i| !is_special(elements.bits(i))) {
-                let v = elements.value(i);
-                min = min.min(v);
-                max = max.max(v);
-            }
-            if min > max {
-                return Promise::Exact;
+        let mut values = elements.to_numbers();
+        let fill = self.params.fill_bits();
+        if special::has_any(elements, fill) {
+            let is_special = special::special_test(self.params.dtype, fill);
+            for (i, v) in values.iter_mut().enumerate() {
+                if is_special(elements.bits(i)) {
+                    *v = f64::NAN;
+                }
             }
         }
+        let Some((min, max)) = extremes(&values) else { return Promise::Exact };
         Promise::resolve(bound, min, max)
     }
 
@@ -298,7 +300,9 @@ impl Auction<'_> {
         let allow = |method| params.candidates.allow(method);
         let mut best: Option<Winner> = None;
         for classical in classical::shortlist(part, params.candidates) {
+            // Where hardly anything is left, estimates say nothing.
             let to_beat = best.as_ref().map_or(elements.bytes.len(), |best| best.bytes.len());
+            let to_beat = if to_beat * 256 < elements.bytes.len() { elements.bytes.len() } else { to_beat };
             let Some(payload) = (classical.encode)(part, quantised, to_beat) else { continue };
             let bytes = with_method(classical.method, payload);
             match &mut best {

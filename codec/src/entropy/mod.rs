@@ -123,15 +123,15 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     if pco < contexts - contexts / 32 {
         coders.push(PCO);
     }
-    // zstd's high levels take longer than all else together, so lower ones say whether they are worth it: each gains on
-    // the one before where there are repeats.
+    // zstd's high levels take longer than all else together, so lower ones say whether they are worth it.
     let near = best + best / 32;
-    let repeats_nearby =
-        || narrow::quick_len(some, false, 1) <= best + best / 2 && narrow::quick_len(some, false, 7) <= near;
+    let some_len = |level| narrow::quick_len(some, false, level);
+    let repeats_nearby = || some_len(1) <= best + best / 2 && some_len(12) <= best;
     // Whole blocks may come again farther away than the sample reaches.
     let repeats_afar = || {
         let best = best as f64 * values.len() as f64 / n as f64;
-        n < values.len() && narrow::quick_len(values, false, 3) as f64 <= best * 1.05
+        let whole = if n < values.len() { narrow::quick_len(values, false, 3) as f64 } else { f64::INFINITY };
+        whole <= best * 1.2 && whole * some_len(12) as f64 <= best * some_len(3) as f64
     };
     let planes = narrow::quick_len(some, true, 7);
     if planes <= near && planes < narrow::quick_len(some, false, 7) {

@@ -6,6 +6,8 @@
 //! Predictions come from *decoded* values, so encoder and decoder walk the same points in the same order and share
 //! [`walk`]. All arithmetic is IEEE 754 double precision in the order written.
 
+use crate::simd::{self, Kernel};
+
 /// Axes after padding.
 pub(crate) const AXES: usize = 4;
 
@@ -47,6 +49,33 @@ impl Plan {
 /// Visits every point once: `visit(values, position, prediction, level)` stores the decoded value at `position`. Level 0 is
 /// that of the points that begin, whose prediction is `begin`.
 pub(crate) fn walk<E>(
+    plan: &Plan,
+    values: &mut [f64],
+    begin: f64,
+    visit: impl FnMut(&mut f64, usize, f64, usize) -> Result<(), E>,
+) -> Result<(), E> {
+    simd::run(Walk { plan, values, begin, visit })
+}
+
+struct Walk<'a, V> {
+    plan: &'a Plan,
+    values: &'a mut [f64],
+    begin: f64,
+    visit: V,
+}
+
+impl<E, V: FnMut(&mut f64, usize, f64, usize) -> Result<(), E>> Kernel for Walk<'_, V> {
+    type Output = Result<(), E>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let Self { plan, values, begin, visit } = self;
+        walk_plain(plan, values, begin, visit)
+    }
+}
+
+#[inline(always)]
+fn walk_plain<E>(
     plan: &Plan,
     values: &mut [f64],
     begin: f64,

@@ -2,9 +2,10 @@
 
 use super::{Quantiser, bits_to_pattern, is_finite_pattern};
 use crate::bound::{Promise, within_abs, within_pw_rel};
-use crate::element::{Elements, f64_to_bits, mantissa_bits};
+use crate::element::{Elements, extremes, f64_to_bits, mantissa_bits};
 use crate::params::Dtype;
 use crate::predict::stream::Ints;
+use crate::simd::{self, Kernel};
 use crate::special::Specials;
 
 /// A part as integers.
@@ -192,14 +193,13 @@ fn exponent(v: f64) -> i32 {
 fn linear(elements: Elements<'_>, values: &[f64], specials: &Specials, abs: f64, allowed: f64) -> Option<Quantised> {
     let dtype = elements.dtype;
     let is_ordinary = |i: usize| !specials.is_masked(i) && values[i].is_finite();
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    for i in (0..values.len()).filter(|&i| is_ordinary(i)) {
-        min = min.min(values[i]);
-        max = max.max(values[i]);
-    }
-    if min > max {
-        return None;
-    }
+    let mut filled = Vec::new();
+    let (min, max) = if specials.classes.is_empty() {
+        extremes(values)?
+    } else {
+        filled.extend((0..values.len()).map(|i| if is_ordinary(i) { values[i] } else { f64::NAN }));
+        extremes(&filled)?
+    };
     let half = half_step(dtype, min.abs().max(max.abs()), abs)?;
     let step = 2.0 * half;
     if !step.is_finite() || (max / step - min / step) > MAX_Q {
@@ -207,6 +207,17 @@ fn linear(elements: Elements<'_>, values: &[f64], specials: &Specials, abs: f64,
     }
     let offset = linear_offset(values, is_ordinary, min, max, step);
     let quantiser = Quantiser::Linear { offset, step };
+    let mut last = offset;
+    for (i, v) in filled.iter_mut().enumerate() {
+        if specials.is_masked(i) {
+            *v = last;
+        }
+        last = *v;
+    }
+    let plain = if filled.is_empty() { values } else { &filled };
+    if let Some(q) = simd::run(Plain { values: plain, dtype, offset, step, allowed }) {
+        return Some(Quantised { quantiser, q: Ints::I32(q), exceptions: Vec::new() });
+    }
     let inverse = 1.0 / step;
     let mut exceptions = Vec::new();
     let mut last = 0i64;
@@ -229,6 +240,47 @@ fn linear(elements: Elements<'_>, values: &[f64], specials: &Specials, abs: f64,
         })
         .collect();
     Some(Quantised { quantiser, q: Ints::from_i64(q), exceptions })
+}
+
+/// The commonest case: floats whose integers are narrow, and keep the bound with certainty for every value.
+struct Plain<'a> {
+    values: &'a [f64],
+    dtype: Dtype,
+    offset: f64,
+    step: f64,
+    allowed: f64,
+}
+
+impl Kernel for Plain<'_> {
+    type Output = Option<Vec<i32>>;
+
+    #[inline(always)]
+    fn run(self) -> Option<Vec<i32>> {
+        const BLOCK: usize = 1024;
+        let Self { values, dtype, offset, step, allowed } = self;
+        let inverse = 1.0 / step;
+        let is_narrow = match dtype {
+            Dtype::F32 => true,
+            Dtype::F64 => false,
+            _ => return None,
+        };
+        let mut q = vec![0i32; values.len()];
+        for (q, values) in q.chunks_mut(BLOCK).zip(values.chunks(BLOCK)) {
+            let mut is_kept = true;
+            for (q, &x) in q.iter_mut().zip(values) {
+                let scaled = ((x - offset) * inverse).round_ties_even();
+                *q = scaled as i32;
+                let y = offset + f64::from(*q) * step;
+                let y = if is_narrow { f64::from(y as f32) } else { y };
+                // False for NaN, and for what did not fit.
+                is_kept &= (y - x).abs() < allowed;
+            }
+            if !is_kept {
+                return None;
+            }
+        }
+        Some(q)
+    }
 }
 
 /// Where q = 0 lies: at 0 if values are often just that, so that they stay so, otherwise at the minimum.

@@ -7,16 +7,20 @@ use crate::candidate::interpolated::middle_block;
 use crate::entropy::context::{self, Lattice};
 use crate::params::Effort;
 use crate::predict::search::bits_per_value;
+use crate::simd::{self, Kernel};
 
 /// What a block says.
 pub(super) struct Plan {
     pub axes: Vec<u8>,
     /// Steps of the coefficients over those of the corrections.
     pub factor: f64,
+    /// Bytes of the block by the coder over those by the estimate.
+    pub share: f64,
 }
 
 /// Values of the block that plans are tried on.
-const SAMPLE: usize = 1 << 16;
+const MAX_SAMPLE: usize = 1 << 16;
+const MIN_SAMPLE: usize = 1 << 14;
 
 /// Steps tried; the search goes up or down from the middle while it gains.
 const FACTORS: [f64; 8] = [0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0, 2.6];
@@ -25,63 +29,91 @@ const FIRST_FACTOR: usize = 3;
 /// Coefficients this much nearer to zero than half a step count as less: their bits are worth more than their error.
 const DEAD_ZONE: f64 = 0.12;
 
+/// What the contexts of a block take to learn, about, which the whole does not pay again.
+const LEARNING_BYTES: f64 = 512.0;
+
 /// Coefficients over their step; none if they do not fit.
 pub(super) fn quantise(coefficients: &[f64], step: f64) -> Option<Vec<i32>> {
-    const MAX: f64 = (1 << 30) as f64;
-    let inverse = 1.0 / step;
-    coefficients
-        .iter()
-        .map(|&v| {
-            let m = (v.abs() * inverse + (0.5 - DEAD_ZONE)).floor();
-            // False for NaN.
-            (m < MAX).then_some(if v < 0.0 { -m } else { m } as i32)
-        })
-        .collect()
+    struct Quantise<'a>(&'a [f64], f64);
+
+    impl Kernel for Quantise<'_> {
+        type Output = Option<Vec<i32>>;
+
+        #[inline(always)]
+        fn run(self) -> Self::Output {
+            const MAX: f64 = (1 << 30) as f64;
+            let Self(coefficients, step) = self;
+            let inverse = 1.0 / step;
+            let mut fits = true;
+            let steps = coefficients.iter().map(|&v| {
+                let m = (v.abs() * inverse + (0.5 - DEAD_ZONE)).floor();
+                // False for NaN.
+                fits &= m < MAX;
+                let m = m as i32;
+                if v < 0.0 { -m } else { m }
+            });
+            let steps = steps.collect();
+            fits.then_some(steps)
+        }
+    }
+
+    simd::run(Quantise(coefficients, step))
 }
 
 /// The plan with the fewest bytes for a block, unless it promises more than `to_beat` for all.
 pub(super) fn plan(values: &[f64], extents: [usize; AXES], step: f64, to_beat: usize, effort: Effort) -> Option<Plan> {
-    let (sample, cut) = cut_sample(values, extents);
+    let is_max = effort == Effort::Max;
+    let size = if is_max { MAX_SAMPLE } else { (values.len() / 4).clamp(MIN_SAMPLE, MAX_SAMPLE) };
+    let (sample, cut) = cut_sample(values, extents, size);
     let scale = values.len() as f64 / sample.len() as f64;
-    let cost = |groups: &[Group], factor: usize, bytes: Bytes| {
-        let layout = Layout::new(cut, groups);
+    let transformed = |axes: &[u8]| {
+        let layout = Layout::new(cut, &groups(axes, cut, DEPTHS[0]));
         let mut coefficients = sample.clone();
         layout.forward(&mut coefficients);
-        let bytes = trial(&sample, &layout, coefficients, step, step * FACTORS[factor], bytes);
+        (layout, coefficients)
+    };
+    let cost = |(layout, coefficients): &(Layout, Vec<f64>), factor: usize, bytes: Bytes| {
+        let bytes = trial(&sample, layout, coefficients, step, step * FACTORS[factor], bytes);
         bytes.map_or(f64::INFINITY, |n| n * scale)
     };
     // Plans are compared with each other by an estimate, with what is to be beaten by the coder itself.
-    let is_max = effort == Effort::Max;
     let compare = if is_max { Bytes::Coded } else { Bytes::Estimated };
     let choices = groupings(cut);
-    let groups_of = |axes: &[u8]| groups(axes, cut, DEPTHS[0]);
     let (mut axes, mut factor) = (&choices[0], FIRST_FACTOR);
-    // A block has its contexts to learn too: the whole takes less than its share.
-    if !is_max && cost(&groups_of(axes), factor, Bytes::Coded) > to_beat as f64 * 1.5 {
+    let mut best = transformed(axes);
+    let mut least = cost(&best, factor, compare);
+    let learning = LEARNING_BYTES * scale;
+    // Neither contexts nor another plan save more than that.
+    if !is_max && (least - learning) * 0.5 > to_beat as f64 {
         return None;
     }
-    let mut least = cost(&groups_of(axes), factor, compare);
+    for choice in &choices[1..] {
+        let other = transformed(choice);
+        let bytes = cost(&other, factor, compare);
+        if bytes < least {
+            (least, axes, best) = (bytes, choice, other);
+        }
+    }
     let mut keep_less = |bytes: f64| {
         let is_less = bytes < least;
         least = least.min(bytes);
         is_less
     };
-    for choice in &choices[1..] {
-        if keep_less(cost(&groups_of(choice), factor, compare)) {
-            axes = choice;
-        }
-    }
-    let groups_cut = groups_of(axes);
-    while factor + 1 < FACTORS.len() && keep_less(cost(&groups_cut, factor + 1, compare)) {
+    while factor + 1 < FACTORS.len() && keep_less(cost(&best, factor + 1, compare)) {
         factor += 1;
     }
     if factor == FIRST_FACTOR {
-        while factor > 0 && keep_less(cost(&groups_cut, factor - 1, compare)) {
+        while factor > 0 && keep_less(cost(&best, factor - 1, compare)) {
             factor -= 1;
         }
     }
-    (is_max || cost(&groups_cut, factor, Bytes::Coded) < to_beat as f64 * 1.25)
-        .then(|| Plan { axes: axes.clone(), factor: FACTORS[factor] })
+    let coded = if is_max { least } else { cost(&best, factor, Bytes::Coded) };
+    let axes = axes.clone();
+    (is_max || coded - learning < to_beat as f64 * 1.25).then(|| Plan {
+        axes,
+        factor: FACTORS[factor],
+        share: coded / least,
+    })
 }
 
 /// How bytes are counted.
@@ -121,16 +153,19 @@ fn groups(axes: &[u8], extents: [usize; AXES], depth: Depth) -> Vec<Group> {
     axes.iter().map(|&axes| group(axes)).filter(|g| g.axes != 0).collect()
 }
 
+/// All values transformed.
+pub(super) struct Transformed {
+    pub groups: Vec<Group>,
+    pub layout: Layout,
+    pub coefficients: Vec<f64>,
+    /// Bits of the coefficients by the estimate.
+    pub bits: f64,
+}
+
 /// The transform of all values, as deep as takes the fewest bits. Short axes and coarse levels look different in a block,
 /// so this is judged from the whole, band by band without contexts.
-pub(super) fn transform(
-    values: &[f64],
-    extents: [usize; AXES],
-    plan: &Plan,
-    step: f64,
-) -> Option<(Vec<Group>, Layout, Vec<f64>)> {
-    let mut best = None;
-    let mut least = f64::INFINITY;
+pub(super) fn transform(values: &[f64], extents: [usize; AXES], plan: &Plan, step: f64) -> Option<Transformed> {
+    let mut best: Option<Transformed> = None;
     let mut tried: Vec<Vec<Group>> = Vec::new();
     for depth in DEPTHS {
         let groups = groups(&plan.axes, extents, depth);
@@ -142,9 +177,8 @@ pub(super) fn transform(
         let mut coefficients = values.to_vec();
         layout.forward(&mut coefficients);
         let bits = coefficients::estimate(&quantise(&coefficients, step)?, &layout);
-        if bits < least {
-            least = bits;
-            best = Some((groups, layout, coefficients));
+        if best.as_ref().is_none_or(|best| bits < best.bits) {
+            best = Some(Transformed { groups, layout, coefficients, bits });
         }
     }
     best
@@ -154,12 +188,13 @@ pub(super) fn transform(
 fn trial(
     sample: &[f64],
     layout: &Layout,
-    mut values: Vec<f64>,
+    coefficients: &[f64],
     step: f64,
     coefficient_step: f64,
     bytes: Bytes,
 ) -> Option<f64> {
-    let mut q = quantise(&values, coefficient_step)?;
+    let mut q = quantise(coefficients, coefficient_step)?;
+    let mut values = vec![0.0; q.len()];
     dequantise(&q, coefficient_step, &mut values);
     layout.inverse(&mut values);
     let corrections: Vec<i64> =
@@ -199,10 +234,10 @@ fn groupings(extents: [usize; AXES]) -> Vec<Vec<u8>> {
     choices
 }
 
-/// A block from the middle, its longest axes cut first.
-fn cut_sample(values: &[f64], extents: [usize; AXES]) -> (Vec<f64>, [usize; AXES]) {
+/// A block of at most `size` values from the middle, its longest axes cut first.
+fn cut_sample(values: &[f64], extents: [usize; AXES], size: usize) -> (Vec<f64>, [usize; AXES]) {
     let mut cut = extents;
-    while cut.iter().product::<usize>() > SAMPLE {
+    while cut.iter().product::<usize>() > size {
         let longest = (0..AXES).max_by_key(|&a| cut[a]).expect("there are axes");
         cut[longest] = cut[longest].div_ceil(2);
     }

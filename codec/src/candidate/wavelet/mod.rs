@@ -11,13 +11,17 @@ mod transform;
 
 use super::{Exceptions, Part, Target, interpolated};
 use crate::bound::{Promise, within_abs};
-use crate::element::{bits_to_f64, f64_to_bits, put_bits};
+use crate::element::{bits_to_f64, f64_to_bits, put_f64};
 use crate::error::{Error, Result};
+use crate::params::{Dtype, Effort};
 use crate::predict::lorenzo::working_extents;
+use crate::predict::search::bits_per_value;
 use crate::predict::stream::{self, Ints};
 use crate::quantize::half_step;
+use crate::simd::{self, Kernel};
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
+use choose::Transformed;
 use transform::{AXES, Group, Layout};
 
 /// Corrections from here up are exceptions: `r as f64` is exact with room to spare.
@@ -38,26 +42,25 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     let plan = choose::plan(&values, extents, step, to_beat, part.effort)?;
 
     let coefficient_step = step * plan.factor;
-    let (groups, layout, mut values) = choose::transform(&values, extents, &plan, coefficient_step)?;
+    let transformed = choose::transform(&values, extents, &plan, coefficient_step)?;
+    // What the plan promised for a block may not hold for the whole.
+    let is_too_long = |bits: f64| part.effort != Effort::Max && bits / 8.0 * plan.share > to_beat as f64;
+    if is_too_long(transformed.bits) {
+        return None;
+    }
+    let Transformed { groups, layout, coefficients: mut values, bits } = transformed;
     let mut q = choose::quantise(&values, coefficient_step)?;
     dequantise(&q, coefficient_step, &mut values);
     layout.inverse(&mut values);
 
     let dtype = part.dtype();
-    let is_special = crate::special::special_test(dtype, None);
-    let mut corrections = vec![0i64; values.len()];
-    let mut exceptions = Vec::new();
-    for (i, &v) in values.iter().enumerate().filter(|&(i, _)| !part.specials.is_masked(i)) {
-        let x = part.elements.value(i);
-        let y = offset + v;
-        let r = ((x - y) / step).round_ties_even();
-        let decoded = bits_to_f64(dtype, f64_to_bits(dtype, y + r * step));
-        let is_kept = r.abs() <= MAX_CORRECTION && decoded.is_finite() && within_abs(decoded, x, abs);
-        if is_kept && !is_special(part.elements.bits(i)) {
-            corrections[i] = r as i64;
-        } else {
-            exceptions.push(i);
-        }
+    let (corrections, exceptions) = corrections(part, &values, offset, step, abs);
+    let bits_of_corrections = match &corrections {
+        Ints::I32(corrections) => bits_per_value(corrections),
+        Ints::I64(corrections) => bits_per_value(corrections),
+    };
+    if is_too_long(bits + bits_of_corrections * corrections.len() as f64) {
+        return None;
     }
 
     let mut out = Writer::default();
@@ -75,8 +78,80 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     }
     Exceptions::write(part.elements, &exceptions, &mut out);
     out.block(&coefficients::encode(&mut q, &layout));
-    out.raw(&stream::encode_plain(&Ints::from_i64(corrections), part.shape, &part.specials.classes, part.effort));
+    out.raw(&stream::encode_plain(&corrections, part.shape, &part.specials.classes, part.effort));
     Some(out.bytes)
+}
+
+/// Steps from `offset + values` to the values of the part, and the positions where no step leads there.
+fn corrections(part: &Part<'_>, values: &[f64], offset: f64, step: f64, abs: f64) -> (Ints, Vec<usize>) {
+    let dtype = part.dtype();
+    let mut exact = part.elements.to_f64();
+    for (i, class) in part.specials.classes.iter().enumerate() {
+        if *class != 0 {
+            exact[i] = offset + values[i];
+        }
+    }
+    if let Some(plain) = simd::run(Plain { exact: &exact, values, dtype, offset, step, abs }) {
+        return (Ints::I32(plain), Vec::new());
+    }
+    let is_special = crate::special::special_test(dtype, None);
+    let mut corrections = vec![0i64; values.len()];
+    let mut exceptions = Vec::new();
+    for (i, &v) in values.iter().enumerate().filter(|&(i, _)| !part.specials.is_masked(i)) {
+        let (x, y) = (exact[i], offset + v);
+        let r = ((x - y) / step).round_ties_even();
+        let decoded = bits_to_f64(dtype, f64_to_bits(dtype, y + r * step));
+        let is_kept = r.abs() <= MAX_CORRECTION && decoded.is_finite() && within_abs(decoded, x, abs);
+        if is_kept && !is_special(part.elements.bits(i)) {
+            corrections[i] = r as i64;
+        } else {
+            exceptions.push(i);
+        }
+    }
+    (Ints::from_i64(corrections), exceptions)
+}
+
+/// The commonest case: corrections that are narrow, and keep the bound with certainty for every value.
+struct Plain<'a> {
+    exact: &'a [f64],
+    values: &'a [f64],
+    dtype: Dtype,
+    offset: f64,
+    step: f64,
+    abs: f64,
+}
+
+impl Kernel for Plain<'_> {
+    type Output = Option<Vec<i32>>;
+
+    #[inline(always)]
+    fn run(self) -> Option<Vec<i32>> {
+        const BLOCK: usize = 1024;
+        let Self { exact, values, dtype, offset, step, abs } = self;
+        let is_narrow = match dtype {
+            Dtype::F32 => true,
+            Dtype::F64 => false,
+            _ => return None,
+        };
+        let mut corrections = vec![0i32; values.len()];
+        for ((corrections, exact), values) in
+            corrections.chunks_mut(BLOCK).zip(exact.chunks(BLOCK)).zip(values.chunks(BLOCK))
+        {
+            let mut is_kept = true;
+            for ((correction, &x), &v) in corrections.iter_mut().zip(exact).zip(values) {
+                let y = offset + v;
+                *correction = ((x - y) / step).round_ties_even() as i32;
+                let decoded = y + f64::from(*correction) * step;
+                let decoded = if is_narrow { f64::from(decoded as f32) } else { decoded };
+                // False for NaN, and for what did not fit.
+                is_kept &= (decoded - x).abs() < abs;
+            }
+            if !is_kept {
+                return None;
+            }
+        }
+        Some(corrections)
+    }
 }
 
 pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
@@ -114,11 +189,8 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     dequantise(&q, coefficient_step, &mut values);
     drop(q);
     layout.inverse(&mut values);
-    let size = dtype.size_bytes();
-    for (i, v) in values.into_iter().enumerate() {
-        let y = offset + v;
-        put_bits(target.out, size, i, f64_to_bits(dtype, y + corrections.get(i) as f64 * step));
-    }
+    let corrected = |(i, v)| offset + v + corrections.get(i) as f64 * step;
+    put_f64(dtype, values.into_iter().enumerate().map(corrected), target.out);
     exceptions.restore(target);
     target.restore(&specials);
     Ok(())

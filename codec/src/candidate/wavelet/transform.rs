@@ -5,6 +5,8 @@
 //! and a high half. All arithmetic is IEEE 754 double precision in the order written, so that every reader gets the same
 //! values.
 
+use crate::simd::{self, Kernel};
+
 /// Axes after padding.
 pub(super) const AXES: usize = 4;
 /// Boxes shorter than this are not split further.
@@ -80,14 +82,30 @@ impl Layout {
     }
 
     pub fn forward(&self, values: &mut [f64]) {
-        for levels in &self.groups {
-            forward(values, self.extents, levels);
-        }
+        simd::run(Transform { layout: self, values, is_inverse: false });
     }
 
     pub fn inverse(&self, values: &mut [f64]) {
-        for levels in self.groups.iter().rev() {
-            inverse(values, self.extents, levels);
+        simd::run(Transform { layout: self, values, is_inverse: true });
+    }
+}
+
+struct Transform<'a> {
+    layout: &'a Layout,
+    values: &'a mut [f64],
+    is_inverse: bool,
+}
+
+impl Kernel for Transform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { layout: Layout { extents, groups }, values, is_inverse } = self;
+        if is_inverse {
+            groups.iter().rev().for_each(|levels| inverse(values, *extents, levels));
+        } else {
+            groups.iter().for_each(|levels| forward(values, *extents, levels));
         }
     }
 }
@@ -103,47 +121,42 @@ pub(super) fn strides(extents: [usize; AXES]) -> [usize; AXES] {
     [extents[1] * extents[2] * extents[3], extents[2] * extents[3], extents[3], 1]
 }
 
+#[inline(always)]
 fn forward(values: &mut [f64], extents: [usize; AXES], levels: &[Level]) {
     for level in levels {
         for axis in (0..AXES).rev().filter(|&a| level.split[a]) {
-            for_each_sheet(
-                values,
-                extents,
-                level,
-                axis,
-                |lines, low, n_high, width| {
-                    // The high half follows the low one; line k of the array is line k / 2 of its half.
-                    for (step, &factor) in LIFT.iter().enumerate() {
-                        lift(lines, low, n_high, width, step % 2 == 0, factor);
-                    }
-                    scale(lines, low, width, SCALE, 1.0 / SCALE);
-                },
-                true,
-            );
+            transform_axis(values, extents, level, axis, true);
         }
     }
 }
 
+#[inline(always)]
 fn inverse(values: &mut [f64], extents: [usize; AXES], levels: &[Level]) {
     for level in levels.iter().rev() {
         for axis in (0..AXES).filter(|&a| level.split[a]) {
-            for_each_sheet(
-                values,
-                extents,
-                level,
-                axis,
-                |lines, low, n_high, width| {
-                    scale(lines, low, width, 1.0 / SCALE, SCALE);
-                    for (step, &factor) in LIFT.iter().enumerate().rev() {
-                        lift(lines, low, n_high, width, step % 2 == 0, -factor);
-                    }
-                },
-                false,
-            );
+            transform_axis(values, extents, level, axis, false);
         }
     }
 }
 
+/// Transforms lines of `width` values each, along which all is done alike, or back. The high half follows the low one:
+/// line k of the array is line k / 2 of its half.
+#[inline(always)]
+fn transform_lines(lines: &mut [f64], low: usize, n_high: usize, width: usize, splits: bool) {
+    if splits {
+        for (step, &factor) in LIFT.iter().enumerate() {
+            lift(lines, low, n_high, width, step % 2 == 0, factor);
+        }
+        scale(lines, low, width, SCALE, 1.0 / SCALE);
+    } else {
+        scale(lines, low, width, 1.0 / SCALE, SCALE);
+        for (step, &factor) in LIFT.iter().enumerate().rev() {
+            lift(lines, low, n_high, width, step % 2 == 0, -factor);
+        }
+    }
+}
+
+#[inline(always)]
 fn scale(lines: &mut [f64], low: usize, width: usize, by_low: f64, by_high: f64) {
     let (lows, highs) = lines.split_at_mut(low * width);
     lows.iter_mut().for_each(|v| *v *= by_low);
@@ -152,6 +165,7 @@ fn scale(lines: &mut [f64], low: usize, width: usize, by_low: f64, by_high: f64)
 
 /// Adds `factor` times the sum of the two neighbours, which lie in the other half, to each line of the high half or of the
 /// low one. The array goes on mirrored at its ends.
+#[inline(always)]
 fn lift(lines: &mut [f64], low: usize, n_high: usize, width: usize, to_high: bool, factor: f64) {
     let (lows, highs) = lines.split_at_mut(low * width);
     let n = if to_high { n_high } else { low };
@@ -172,17 +186,10 @@ fn lift(lines: &mut [f64], low: usize, n_high: usize, width: usize, to_high: boo
     }
 }
 
-/// Calls `apply(lines, lines of the low half, of the high half, values of a line)` on each sheet of the level's box that
-/// holds all of `axis` and all of the fastest axis (or eight lines of it, if `axis` is the fastest), as lines along which
-/// all is done alike, low half first. `splits` says whether the sheets come in their natural order or go back to it.
-fn for_each_sheet(
-    values: &mut [f64],
-    extents: [usize; AXES],
-    level: &Level,
-    axis: usize,
-    mut apply: impl FnMut(&mut [f64], usize, usize, usize),
-    splits: bool,
-) {
+/// Transforms the level's box along `axis`, sheet by sheet: each holds all of `axis` and all of the fastest axis (or eight
+/// lines of it, if `axis` is the fastest). `splits` says whether the sheets come in their natural order or go back to it.
+#[inline(always)]
+fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axis: usize, splits: bool) {
     /// Lines that are turned on their side together where the axis is the fastest.
     const GROUP: usize = 8;
     let strides = strides(extents);
@@ -204,7 +211,7 @@ fn for_each_sheet(
                     lines[if splits { place(k) } else { k } * width + g] = *v;
                 }
             }
-            apply(lines, low, length - low, width);
+            transform_lines(lines, low, length - low, width, splits);
             for (g, &start) in group.iter().enumerate() {
                 for (k, v) in values[start..start + length].iter_mut().enumerate() {
                     *v = lines[if splits { k } else { place(k) } * width + g];
@@ -221,7 +228,7 @@ fn for_each_sheet(
             let to = if splits { place(k) } else { k };
             lines[to * width..][..width].copy_from_slice(&values[from..from + width]);
         }
-        apply(&mut lines, low, length - low, width);
+        transform_lines(&mut lines, low, length - low, width, splits);
         for k in 0..length {
             let to = start + k * strides[axis];
             let from = if splits { k } else { place(k) };
