@@ -166,7 +166,23 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
     let table = (1..1200).flat_map(row).flat_map(f64::to_le_bytes).collect();
     let mut params = Params::new(Dtype::F64, &[1199, 6], Bound::Rel(1e-4));
     params.per_column = true;
-    cases.push(("related".into(), params, table));
+    cases.push(("related".into(), params.clone(), table));
+    // A run number, a trigger with few levels far apart, a measurement that most rows lack, and what depends on them.
+    let row = |i: u64| {
+        let noise = |k: u64| (i.wrapping_mul(k) >> 11) as f64 / (1u64 << 53) as f64;
+        let trigger = [0.0, 25.0, 400.0, 1000.0][(noise(0x9e37_79b9_7f4a_7c15) * 5.0) as usize % 4];
+        let seen = if trigger > 300.0 { 8.0 + 90.0 * noise(0xc2b2_ae3d_27d4_eb4f) } else { -999.0 };
+        [
+            (i / 16) as f64,
+            trigger,
+            seen,
+            if seen > 0.0 { seen * seen } else { -999.0 },
+            noise(0xff51_afd7_ed55_8ccd) + trigger,
+        ]
+    };
+    let table = (1..1500).flat_map(row).flat_map(f64::to_le_bytes).collect();
+    params.shape = vec![1499, 5];
+    cases.push(("related_grouped".into(), params, table));
     let mut special = field(600, 30);
     for (k, i) in (0..600).step_by(7).enumerate() {
         let bits =
@@ -279,7 +295,7 @@ fn todays_writer_keeps_the_bound_on_the_golden_cases() {
     for (name, mut params, values) in cases() {
         if name.starts_with("autoencoder") {
             params.model = ModelChoice::Bundle(id);
-        } else if name.starts_with("related") {
+        } else if name == "related" {
             params.model = ModelChoice::Bundle(formulas.id());
         }
         let chunk = encode(&params, &values, &registry).unwrap_or_else(|e| panic!("{name}: {e}"));

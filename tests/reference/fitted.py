@@ -29,22 +29,30 @@ def steps(text):
     return found
 
 
+def occurring(reader, n):
+    """The integers that occur, if ranks stand for them."""
+    from .part import bytes_field
+
+    count = reader.varint()
+    need(count <= n, "more integers than values")
+    if not count:
+        return []
+    table = [reader.svarint()]
+    gaps = Reader(bytes_field(reader.block(), 10 * (count - 1)))
+    for _ in range(count - 1):
+        table.append(table[-1] + gaps.varint() + 1)
+    gaps.end()
+    need(table[-1] < 1 << 63, "integers beyond 64 bits")
+    return table
+
+
 def decode(chunk, reader, shape, specials):
-    from .part import Exceptions, Quantiser, bytes_field
+    from .part import Exceptions, Quantiser
 
     n = math.prod(shape)
     quantiser, exceptions = Quantiser(reader, chunk.dtype), Exceptions(reader, n, chunk.dtype)
     extents = extents_of(reader, n)
-    occurring = reader.varint()
-    need(occurring <= n, "more integers than values")
-    table = []
-    if occurring:
-        table = [reader.svarint()]
-        gaps = Reader(bytes_field(reader.block(), 10 * (occurring - 1)))
-        for _ in range(occurring - 1):
-            table.append(table[-1] + gaps.varint() + 1)
-        gaps.end()
-        need(table[-1] < 1 << 63, "integers beyond 64 bits")
+    table = occurring(reader, n)
     sets = {}
     for k in range(4):
         if (k & 1 and extents[1] <= 1) or (k & 2 and extents[0] <= 1):
@@ -63,6 +71,6 @@ def decode(chunk, reader, shape, specials):
             if all(0 <= x - s < e for x, s, e in zip(at, step, extents)):
                 total += weight * (q[i - sum(s * t for s, t in zip(step, strides))] - anchor)
         q[i] = signed(anchor + (signed(total) >> 16) + (0 if specials.out[i] else int(residual[i])))
-    if occurring:
-        q = [table[max(0, min(occurring - 1, rank))] for rank in q]
+    if table:
+        q = [table[max(0, min(len(table) - 1, rank))] for rank in q]
     return exceptions.put(quantiser.values(np.array(q, "i8")))

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import elementary as fixed
 from .context import RangeDecoder
+from .fitted import occurring
 from .mixed import X_MOST, Counter, clamp_x, tables
 from .wire import need, signed
 
@@ -109,18 +110,20 @@ def bins(values):
     return fine, fine if count <= 32 else 32 * fine // count
 
 
-def contexts_of(i, last, before, guess, parents, pair):
+def contexts_of(i, last, before, guess, parents, pair, rows):
+    """Number and value of each context."""
     first = parents[0][1][i] if parents else 0
     u = 32 * first + (pair[i] if pair is not None else 0)
-    found = [0, last]
+    rows = rows or (guess is None and not parents)
+    found = [(0, 0)] + [(1, last)] * rows
     if guess is not None:
         _, fraction, spread = guess
-        found += [8 * spread[i] + fraction[i], spread[i], 32 * spread[i] + first]
+        found += [(2, 8 * spread[i] + fraction[i]), (3, spread[i]), (4, 32 * spread[i] + first)]
     else:
-        found.append((last >> 2) << 32 | before >> 2)
+        found += [(2, (last >> 2) << 32 | before >> 2)] * rows
         if parents:
-            found += [u, 32 * u + (parents[1][1][i] // 4 if len(parents) > 1 else 0)]
-    return [int(x) for x in found + [fine[i] for fine, _ in parents]]
+            found += [(3, u), (4, 32 * u + (parents[1][1][i] // 4 if len(parents) > 1 else 0))]
+    return [(j, int(x)) for j, x in found + [(5 + k, fine[i]) for k, (fine, _) in enumerate(parents)]]
 
 
 def hashed(j, x):
@@ -147,7 +150,14 @@ def decode(chunk, reader, shape, column):
     specials = Specials(reader, n, chunk.dtype)
     quantiser, exceptions = Quantiser(reader, chunk.dtype), Exceptions(reader, n, chunk.dtype)
     base, levels, raw = reader.svarint(), reader.u8(), reader.u8()
+    grouped, levels = levels >> 7, levels & 127
     need(levels <= 64 and raw <= levels, "levels")
+    rows, table, mode = 1, [], None
+    if grouped:
+        need((rows := reader.u8()) <= 1, "neither 0 nor 1 for the rows before")
+        table = occurring(reader, n)
+        mode = reader.varint() - 1
+        mode = None if mode < 0 else mode
     with np.errstate(all="ignore"):
         columns = {k: binary64(k) for k in formula.columns} if formula else {}
         guess = centres(formula, quantiser, columns, n) if formula else None
@@ -158,27 +168,43 @@ def decode(chunk, reader, shape, column):
     slots, weights = {}, {}
     last = before = 0
     q = np.zeros(n, "i8")
+    group = 8 if grouped else 1
+
+    def places_of(hashes, path):
+        turned = path * 0x9E3779B97F4A7C15 & MASK
+        shift = 64 - size + group.bit_length() - 1
+        return [(((h ^ turned) * 0xD6E8FEB86659FD93 & MASK) >> shift) * group for h in hashes]
+
+    def decide(places, depth):
+        counters = [slots.setdefault(place, Counter()) for place in places]
+        mixing = weights.setdefault(depth, [98304 // len(places)] * len(places))
+        logits = [(T[c.probability() >> 4] * (256 * c.n // (c.n + 3))) >> 8 for c in counters]
+        probability = S[clamp_x(sum(w * x for w, x in zip(mixing, logits)) >> 16) + X_MOST]
+        found = decoder.bit(probability)
+        e = 65536 * found - probability
+        for k, x in enumerate(logits):
+            mixing[k] = min((1 << 31) - 1, max(-(1 << 31), mixing[k] + ((x * e + (1 << 14)) >> 15)))
+        for counter in counters:
+            counter.update(found)
+        return found
+
     for i in kept:
-        hashes = [hashed(j, x) for j, x in enumerate(contexts_of(i, last, before, guess, parents, pair))]
-        node = 1
-        for bit in range(levels - 1, raw - 1, -1):
-            depth = levels - 1 - bit
-            path = node if depth < 14 else 1 << 32 | depth << 8 | node & 3
-            turned = path * 0x9E3779B97F4A7C15 & MASK
-            places = [((h ^ turned) * 0xD6E8FEB86659FD93 & MASK) >> (64 - size) for h in hashes]
-            counters = [slots.setdefault(place, Counter()) for place in places]
-            mixing = weights.setdefault(depth, [98304 // len(hashes)] * len(hashes))
-            logits = [(T[c.probability() >> 4] * (256 * c.n // (c.n + 3))) >> 8 for c in counters]
-            probability = S[clamp_x(sum(w * x for w, x in zip(mixing, logits)) >> 16) + X_MOST]
-            found = decoder.bit(probability)
-            e = 65536 * found - probability
-            for k, x in enumerate(logits):
-                mixing[k] += (x * e + (1 << 14)) >> 15
-            for counter in counters:
-                counter.update(found)
-            node = node << 1 | found
-        v = (node - (1 << (levels - raw))) << raw | decoder.raw(raw)
+        hashes = [hashed(j, x) for j, x in contexts_of(i, last, before, guess, parents, pair, rows)]
+        node, at = 1, 1
+        places = places_of(hashes, 1)
+        if mode is not None and decide(places, 64):
+            v = mode
+        else:
+            for bit in range(levels - 1, raw - 1, -1):
+                depth = levels - 1 - bit
+                if depth % 3 == 0 or not grouped:
+                    path = node if depth < 14 else 1 << 32 | depth << 8 | node & 3
+                    places, at = places_of(hashes, path & MASK), 1
+                found = decide([place + at * grouped for place in places], depth)
+                node, at = node << 1 | found, at << 1 | found
+            v = (node - (1 << (levels - raw))) << raw | decoder.raw(raw)
         last, before = v, last
-        q[i] = signed(base + v + (int(guess[0][i]) if guess else 0))
+        above = table[min(v, len(table) - 1)] if table else v
+        q[i] = signed(base + above + (int(guess[0][i]) if guess else 0))
     decoder.end()
     return specials.put(exceptions.put(quantiser.values(q)))

@@ -1,8 +1,7 @@
 //! Method 8: quantised integers and the residual of a prediction fitted to them. Where few integers occur (values on a
 //! lattice of their own, a detector's lookup table), their ranks stand for them.
 
-use super::{Exceptions, Part, Target};
-use crate::entropy::bytes;
+use super::{Exceptions, Part, Target, occurring};
 use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::predict::fitted::{self, N_SETS, Weights};
@@ -23,9 +22,9 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
     }
     let extents = pad(&working_extents(part.shape));
     let mut best = Prediction::new(q.clone(), &extents, part);
-    let occurring = occurring(q);
+    let occurring = occurring_in(q);
     if !occurring.is_empty() {
-        let rank = |q: &i32| occurring.partition_point(|v| v < q) as i32;
+        let rank = |&q: &i32| occurring.partition_point(|&v| v < i64::from(q)) as i32;
         let ranked = Prediction::new(q.iter().map(rank).collect(), &extents, part);
         // About a byte for each.
         let bits = ranked.bits + 8.0 * occurring.len() as f64;
@@ -47,7 +46,7 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
     for extent in extents {
         out.varint(extent as u64);
     }
-    write_occurring(&best.occurring, &mut out);
+    occurring::write(&best.occurring, &mut out);
     for &weight in best.weights.iter().flatten() {
         out.varint_signed(weight.into());
     }
@@ -66,7 +65,7 @@ struct Prediction {
     residual: Vec<i64>,
     bits: f64,
     /// The integers that ranks stand for; empty if there are no ranks.
-    occurring: Vec<i32>,
+    occurring: Vec<i64>,
 }
 
 impl Prediction {
@@ -92,7 +91,7 @@ impl Prediction {
 }
 
 /// The integers that occur, rising, if they are few and far between.
-fn occurring(q: &[i32]) -> Vec<i32> {
+fn occurring_in(q: &[i32]) -> Vec<i64> {
     const MOST: usize = 1 << 14;
     let (min, max) = q.iter().fold((i32::MAX, i32::MIN), |(min, max), &v| (min.min(v), max.max(v)));
     let mut some: Vec<i32> = Vec::new();
@@ -105,39 +104,7 @@ fn occurring(q: &[i32]) -> Vec<i32> {
         }
     }
     let is_sparse = (some.len() as i64) * 5 / 4 < i64::from(max) - i64::from(min) && some.len() < q.len() / 8;
-    if is_sparse { some } else { Vec::new() }
-}
-
-fn write_occurring(occurring: &[i32], out: &mut Writer) {
-    out.varint(occurring.len() as u64);
-    let Some(&first) = occurring.first() else { return };
-    out.varint_signed(first.into());
-    let mut gaps = Writer::default();
-    for pair in occurring.windows(2) {
-        gaps.varint((i64::from(pair[1]) - i64::from(pair[0]) - 1) as u64);
-    }
-    out.block(&bytes::pack(&gaps.bytes, 9));
-}
-
-fn read_occurring(n: usize, input: &mut Reader<'_>) -> Result<Vec<i64>> {
-    let count = input.size("the number of integers that occur")?;
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if count > n {
-        return Err(Error::corrupt(format!("{count} integers occur among {n}")));
-    }
-    let mut last = input.varint_signed("the first integer that occurs")?;
-    let gaps = bytes::unpack(input.block("the integers that occur")?, count.saturating_mul(10))?;
-    let mut gaps = Reader::new(&gaps);
-    let mut occurring = vec![last];
-    for _ in 1..count {
-        let gap = gaps.varint("a gap between integers")?;
-        last = last.wrapping_add(1).wrapping_add(gap as i64);
-        occurring.push(last);
-    }
-    gaps.finish("the integers that occur")?;
-    Ok(occurring)
+    if is_sparse { some.into_iter().map(i64::from).collect() } else { Vec::new() }
 }
 
 pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
@@ -153,7 +120,7 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     if extents.iter().try_fold(1usize, |p, &e| p.checked_mul(e)) != Some(n) {
         return Err(Error::corrupt(format!("extents {extents:?} do not hold {n} integers")));
     }
-    let occurring = read_occurring(n, &mut input)?;
+    let occurring = occurring::read(n, &mut input)?;
     let mut weights: Weights = [const { Vec::new() }; N_SETS];
     for set in fitted::sets(&extents) {
         for _ in 0..fitted::n_taps(set) {

@@ -19,6 +19,7 @@ mod exceptions;
 pub(crate) mod fitted;
 pub(crate) mod interpolated;
 pub(crate) mod numbers;
+pub(crate) mod occurring;
 pub(crate) mod quantised;
 pub(crate) mod raw;
 pub(crate) mod wavelet;

@@ -67,19 +67,25 @@ const CLASSICAL: [Classical; 5] = [
 /// Parts with fewer values are encoded with every candidate.
 const MIN_SAMPLED: usize = 1 << 16;
 
-/// The candidates to encode a part with.
-pub(super) fn shortlist(part: &Part<'_>, allowed: Candidates) -> Vec<&'static Classical> {
+/// The candidates that a part of this size is worth, the quickest first.
+pub(super) fn allowed(part: &Part<'_>, allowed: Candidates) -> Vec<&'static Classical> {
     let mut tried: Vec<&Classical> = CLASSICAL.iter().filter(|c| allowed.allow(c.method)).collect();
     match part.effort {
         Effort::Fast => tried.retain(|c| matches!(c.method, candidate::QUANTISED | candidate::NUMBERS)),
-        Effort::Default if part.n_values() >= MIN_SAMPLED && tried.len() > 1 => {
-            tried = smallest_of_sample(part, &tried).unwrap_or(tried);
-        }
         // Wavelets take long to begin and gain with the extents.
         Effort::Default if part.n_values() < 4096 && tried.len() > 1 => {
             tried.retain(|c| c.method != candidate::WAVELET);
         }
         _ => {}
+    }
+    tried
+}
+
+/// The candidates to encode a part with.
+pub(super) fn shortlist(part: &Part<'_>, candidates: Candidates) -> Vec<&'static Classical> {
+    let tried = allowed(part, candidates);
+    if part.effort == Effort::Default && part.n_values() >= MIN_SAMPLED && tried.len() > 1 {
+        return smallest_of_sample(part, &tried).unwrap_or(tried);
     }
     tried
 }

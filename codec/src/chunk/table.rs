@@ -133,7 +133,8 @@ pub(super) fn encode(
         let winner = match given {
             Some(given) if effort != Effort::Max && column.is_beaten(given.bytes.len()) => given,
             given => {
-                let mut alone = auction.part_of(&part, &column.quantised, false)?;
+                let rival = given.as_ref().map(|given| given.bytes.len());
+                let mut alone = auction.part_of(&part, &column.quantised, false, rival)?;
                 given.into_iter().for_each(|given| alone.keep_smaller(given.bytes, None));
                 alone
             }

@@ -285,11 +285,18 @@ impl Auction<'_> {
         if promise == Promise::None {
             return self.latents_only(&part, models_allowed);
         }
-        self.part_of(&part, &quantise(elements, &specials, promise), models_allowed)
+        self.part_of(&part, &quantise(elements, &specials, promise), models_allowed, None)
     }
 
-    /// The same for a part that has been quantised.
-    pub(super) fn part_of(&self, part: &Part<'_>, quantised: &Quantised, models_allowed: bool) -> Result<Winner> {
+    /// The same for a part that has been quantised. Where it has been encoded in another way already, in `rival` bytes,
+    /// most candidates are left out as soon as the quickest is seen to be far from that.
+    pub(super) fn part_of(
+        &self,
+        part: &Part<'_>,
+        quantised: &Quantised,
+        models_allowed: bool,
+        rival: Option<usize>,
+    ) -> Result<Winner> {
         let params = self.params;
         let elements = part.elements;
         if let Some(constant) = constant::encode(part, quantised) {
@@ -298,8 +305,19 @@ impl Auction<'_> {
             return Ok(best);
         }
         let allow = |method| params.candidates.allow(method);
+        let rival = rival.filter(|_| part.effort != Effort::Max);
+        let candidates = if rival.is_some() {
+            classical::allowed(part, params.candidates)
+        } else {
+            classical::shortlist(part, params.candidates)
+        };
         let mut best: Option<Winner> = None;
-        for classical in classical::shortlist(part, params.candidates) {
+        for classical in candidates {
+            if let (Some(best), Some(rival)) = (&best, rival)
+                && best.bytes.len() > rival + rival / 32
+            {
+                break;
+            }
             // Where hardly anything is left, estimates say nothing.
             let to_beat = best.as_ref().map_or(elements.bytes.len(), |best| best.bytes.len());
             let to_beat = if to_beat * 256 < elements.bytes.len() { elements.bytes.len() } else { to_beat };

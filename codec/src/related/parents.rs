@@ -16,6 +16,8 @@ pub(crate) struct Parents {
     pub columns: Vec<usize>,
     /// What says most together with the first.
     pub pair: Option<usize>,
+    /// Whether the rows before say something too.
+    pub has_rows: bool,
 }
 
 /// Chooses among `candidates`.
@@ -26,13 +28,15 @@ pub(crate) fn choose(target: usize, candidates: &[usize], bins: &[Bins], n_rows:
     let of = |c: usize| -> Vec<u32> { rows.iter().map(|&r| bins[c].coarse(r)).collect() };
     let (values, n_values) = (of(target), bins[target].n_coarse());
     let alone = conditional_bits(&values, n_values, &vec![0; rows.len()], 1, learning);
+    let row_before: Vec<u32> = rows.iter().map(|&r| bins[target].coarse(r.saturating_sub(1))).collect();
+    let has_rows = conditional_bits(&values, n_values, &row_before, n_values, learning) < 0.99 * alone;
     let mut single: Vec<(f64, usize)> = candidates
         .iter()
         .map(|&c| (conditional_bits(&values, n_values, &of(c), bins[c].n_coarse(), learning), c))
         .filter(|&(bits, _)| bits < 0.995 * alone)
         .collect();
     single.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let Some(&(bits, first)) = single.first() else { return Parents::default() };
+    let Some(&(bits, first)) = single.first() else { return Parents { has_rows, ..Parents::default() } };
     let (first_values, n_first) = (of(first), bins[first].n_coarse());
     let pair = candidates
         .iter()
@@ -46,6 +50,7 @@ pub(crate) fn choose(target: usize, candidates: &[usize], bins: &[Bins], n_rows:
     Parents {
         columns: single.iter().take(MAX_PARENTS).map(|&(_, c)| c).collect(),
         pair: pair.map(|(_, column)| column),
+        has_rows,
     }
 }
 
@@ -84,7 +89,24 @@ mod tests {
         let parents = choose(3, &[0, 1], &bins, 4000);
         assert_eq!(parents.columns.len(), 2);
         assert!(parents.pair.is_some(), "{parents:?}");
-        assert_eq!(choose(1, &[0], &bins, 4000), Parents::default());
-        assert_eq!(choose(1, &[], &bins, 4000), Parents::default());
+        for candidates in [&[0][..], &[]] {
+            let parents = choose(1, candidates, &bins, 4000);
+            assert!(parents.columns.is_empty() && parents.pair.is_none(), "{parents:?}");
+        }
+    }
+
+    #[test]
+    fn rows_before_count_where_a_column_runs_on() {
+        let mut seed = 1u64;
+        let mut noise = || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 40) as f64
+        };
+        let shuffled = Bins::new(&(0..8000).map(|_| noise()).collect::<Vec<_>>());
+        let rising = Bins::new(&(0..8000).map(|i| f64::from(i / 10)).collect::<Vec<_>>());
+        assert!(!choose(0, &[], &[shuffled], 8000).has_rows);
+        assert!(choose(0, &[], &[rising], 8000).has_rows);
     }
 }

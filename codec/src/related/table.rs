@@ -7,14 +7,17 @@
 //! | formula | a block: empty, or the formula and an f64 for each of its columns |
 //! | special values, quantiser, exceptions | as in method 2 |
 //! | smallest integer | varint, signed |
-//! | levels, raw levels | u8, u8 |
+//! | levels, raw levels | u8, u8; the highest bit of the first is set but for the first streams, which lack the next three |
+//! | rows before | u8: 1 if they are contexts |
+//! | values that occur | above the smallest, as in method 8 |
+//! | commonest value or rank | varint, plus 1; 0 for none |
 //! | the rest | range coder |
 
 use super::coder::{self, Contexts, Shape};
 use super::parents::{MAX_PARENTS, Parents};
 use super::predict::Prediction;
 use super::{Bins, Formula};
-use crate::candidate::{Exceptions, Part, Target};
+use crate::candidate::{Exceptions, Part, Target, occurring};
 use crate::element::Elements;
 use crate::error::{Error, Result};
 use crate::params::Dtype;
@@ -23,6 +26,9 @@ use crate::quantize::{Quantised, Quantiser};
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
 use std::cell::OnceCell;
+
+/// Set in the number of levels where [`Shape::is_grouped`].
+const GROUPED: u8 = 0x80;
 
 /// Decoded columns, as those after them see them.
 pub(crate) struct Decoded {
@@ -111,7 +117,7 @@ impl Columns {
             block.finish("a formula")?;
             Some((formula, deltas))
         };
-        Ok(Self { parents: Parents { columns, pair }, formula })
+        Ok(Self { parents: Parents { columns, pair, has_rows: true }, formula })
     }
 
     /// Looks everything up, and hands it to `with`.
@@ -135,7 +141,7 @@ impl Columns {
         };
         let parents = self.parents.columns.iter().map(|&c| decoded.bins(c)).collect::<Result<Vec<_>>>()?;
         let pair = self.parents.pair.map(|c| decoded.bins(c)).transpose()?;
-        Ok(with(&Contexts { parents, pair, prediction: prediction.as_ref() }))
+        Ok(with(&Contexts { parents, pair, prediction: prediction.as_ref(), has_rows: self.parents.has_rows }))
     }
 }
 
@@ -151,9 +157,12 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, columns: &Columns, 
     columns.resolve(decoded, quantised.quantiser, part.dtype(), q.len(), |given| {
         let shape = Shape::of(&q, classes, given.prediction.map(|p| &p.centre[..]));
         out.varint_signed(shape.base);
-        out.u8(shape.n_levels as u8);
+        out.u8(shape.n_levels as u8 | GROUPED);
         out.u8(shape.n_raw as u8);
-        out.raw(&coder::encode(&q, classes, shape, given));
+        out.u8(u8::from(given.has_rows));
+        occurring::write(&shape.occurring, &mut out);
+        out.varint(shape.mode.map_or(0, |mode| mode + 1));
+        out.raw(&coder::encode(&q, classes, &shape, given));
     })?;
     Ok(out.bytes)
 }
@@ -175,19 +184,29 @@ pub(crate) fn summarise(payload: &[u8], n_columns: usize) -> Result<String> {
 pub(crate) fn decode(payload: &[u8], n_columns: usize, decoded: &Decoded, target: &mut Target<'_>) -> Result<()> {
     let n = target.n_values();
     let mut input = Reader::new(payload);
-    let columns = Columns::read(&mut input, n_columns)?;
+    let mut columns = Columns::read(&mut input, n_columns)?;
     let specials = Specials::read(target.dtype, n, &mut input)?;
     let quantiser = Quantiser::read(target.dtype, &mut input)?;
     let exceptions = Exceptions::read(target.dtype.size_bytes(), n, &mut input)?;
     let base = input.varint_signed("the smallest integer")?;
-    let n_levels = u32::from(input.u8("the levels")?);
+    let levels = input.u8("the levels")?;
     let n_raw = u32::from(input.u8("the raw levels")?);
+    let (n_levels, is_grouped) = (u32::from(levels & !GROUPED), levels & GROUPED != 0);
     if n_levels > 64 || n_raw > n_levels {
         return Err(Error::corrupt(format!("{n_raw} raw levels of {n_levels}: at most 64, and no more raw than all")));
     }
-    let shape = Shape { base, n_levels, n_raw };
+    let mut shape = Shape { base, n_levels, n_raw, occurring: Vec::new(), mode: None, is_grouped };
+    if is_grouped {
+        columns.parents.has_rows = match input.u8("whether the rows before say something")? {
+            0 => false,
+            1 => true,
+            other => return Err(Error::corrupt(format!("{other} where 0 or 1 says whether rows before are contexts"))),
+        };
+        shape.occurring = occurring::read(n, &mut input)?;
+        shape.mode = input.varint("the commonest value")?.checked_sub(1);
+    }
     let q = columns.resolve(decoded, quantiser, target.dtype, n, |given| {
-        coder::decode(input.rest(), n, &specials.classes, shape, given)
+        coder::decode(input.rest(), n, &specials.classes, &shape, given)
     })??;
     quantiser.decode_all(target.dtype, &Ints::I64(q), target.out);
     exceptions.restore(target);
