@@ -6,12 +6,15 @@
 //! nccopy (netcdf-bin), and a Python with numpy and h5py: `BALER_PYTHON`, or `.venv/bin/python` in the checkout. Those of the
 //! report need chromium and the program `baler`, those of the reference decoder the packages that it names, those of Python
 //! the wheel (`plugins/python/build dev`), those of ROOT that and the packages root and uproot, those of Parquet the program
-//! and a Python with pyarrow, duckdb, polars and deltalake.
+//! and a Python with pyarrow, duckdb, polars and deltalake, those of the engines the wheel, a Python with these, pandas, dask,
+//! distributed and pyspark, and Java.
 
 #[path = "hosts/bench.rs"]
 mod bench;
 #[path = "hosts/devices/mod.rs"]
 mod devices;
+#[path = "hosts/engines/mod.rs"]
+mod engines;
 #[path = "hosts/fpga/mod.rs"]
 mod fpga;
 #[path = "hosts/hdf5/mod.rs"]
@@ -38,6 +41,7 @@ type Trials = fn(&Arc<Bench>) -> Vec<Trial>;
 /// One line per host.
 const HOSTS: &[Trials] = &[
     devices::trials,
+    engines::trials,
     fpga::trials,
     hdf5::trials,
     parquet::trials,
