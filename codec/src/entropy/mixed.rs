@@ -6,6 +6,7 @@ use super::context::{Lattice, Near, near, sign_index, token};
 use super::mixing::{Known, Values};
 use super::range::{BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
+use crate::simd::{self, Kernel};
 
 const K: usize = 6;
 /// Classes of [`fine`] and [`coarse`] that are told apart.
@@ -30,6 +31,26 @@ pub(crate) fn coarse(v: u64) -> usize {
 }
 
 fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
+    simd::run(Process { coder, values, lattice })
+}
+
+struct Process<'a, C, I> {
+    coder: &'a mut C,
+    values: &'a mut [I],
+    lattice: Lattice<'a>,
+}
+
+impl<C: BitCoder, I: Int> Kernel for Process<'_, C, I> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        process_plain(self.coder, self.values, self.lattice)
+    }
+}
+
+#[inline(always)]
+fn process_plain<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
     let classes = lattice.classes;
     let (nx, ny) = lattice.row_and_column();
     let plane = nx * ny;

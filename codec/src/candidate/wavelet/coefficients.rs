@@ -8,6 +8,7 @@ use crate::entropy::mixing::{Known, Values};
 use crate::entropy::range::{BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::predict::search::bits_per_value;
+use crate::simd::{self, Kernel};
 
 const K: usize = 6;
 const N_LOW: usize = 12;
@@ -76,6 +77,26 @@ fn bands(layout: &Layout) -> Vec<Band> {
 const MARGIN: usize = 2;
 
 fn process<C: BitCoder>(coder: &mut C, q: &mut [i32], layout: &Layout) -> Result<()> {
+    simd::run(Process { coder, q, layout })
+}
+
+struct Process<'a, C> {
+    coder: &'a mut C,
+    q: &'a mut [i32],
+    layout: &'a Layout,
+}
+
+impl<C: BitCoder> Kernel for Process<'_, C> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        process_plain(self.coder, self.q, self.layout)
+    }
+}
+
+#[inline(always)]
+fn process_plain<C: BitCoder>(coder: &mut C, q: &mut [i32], layout: &Layout) -> Result<()> {
     let strides = strides(layout.extents);
     let mut model = Values::<K>::new(N_CONTEXTS, 16 * 9);
     let row_of = |at: [usize; AXES]| at[0] * strides[0] + at[1] * strides[1] + at[2] * strides[2] + at[3];
