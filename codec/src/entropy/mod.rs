@@ -130,8 +130,8 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     // Whole blocks may come again farther away than the sample reaches.
     let repeats_afar = || {
         let best = best as f64 * values.len() as f64 / n as f64;
-        let whole = if n < values.len() { narrow::quick_len(values, false, 3) as f64 } else { f64::INFINITY };
-        whole <= best * 1.2 && whole * some_len(12) as f64 <= best * some_len(3) as f64
+        let whole = |level| narrow::quick_len(values, false, level) as f64;
+        n < values.len() && whole(1) <= best * 1.35 && whole(3) * some_len(12) as f64 <= best * some_len(3) as f64
     };
     let planes = narrow::quick_len(some, true, 7);
     if planes <= near && planes < narrow::quick_len(some, false, 7) {
