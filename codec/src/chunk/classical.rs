@@ -124,7 +124,7 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
 /// A block of some ten thousand values, as even as the part allows: its bytes and its shape.
 fn sample(part: &Part<'_>) -> (Vec<u8>, Vec<usize>) {
     let extents = working_extents(part.shape);
-    let wanted = (part.n_values() / 8).clamp(1 << 14, 1 << 16);
+    let wanted = (part.n_values() / 8).clamp(1 << 14, 1 << 15);
     let mut cut = extents.clone();
     while cut.iter().product::<usize>() > wanted * 3 / 2 {
         // Rows are cut last: what lies at their ends is predicted worse.
