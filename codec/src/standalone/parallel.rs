@@ -7,7 +7,12 @@ use std::thread;
 
 /// Pulls jobs from `next`, puts them through `work` on `threads` threads, and hands the results to `done` in order.
 /// At most two jobs a thread are in memory. The first error ends it.
-pub(super) fn map_in_order<T: Send, U: Send, E: Send>(
+///
+/// `next` and `done` run on the calling thread alone, so they may hold what cannot be shared: a file, a library's handle.
+///
+/// # Errors
+/// The first of `next`, `work` or `done`.
+pub fn map_in_order<T: Send, U: Send, E: Send>(
     threads: usize,
     mut next: impl FnMut() -> Result<Option<T>, E>,
     work: impl Fn(T) -> Result<U, E> + Sync,

@@ -82,7 +82,8 @@ impl CompressArgs {
             #[cfg(feature = "hdf5")]
             (Format::Hdf5, Format::Hdf5) => {
                 self.refuse_for_hdf5()?;
-                crate::h5::repack::RepackArgs::new(&self.input, &self.output, &self.encode, &self.files).run(quiet)
+                crate::h5::repack::RepackArgs::new(&self.input, &self.output, &self.encode, self.threads, &self.files)
+                    .run(quiet)
             }
             #[cfg(feature = "hdf5")]
             (_, Format::Hdf5) => self.to_hdf5(quiet),
@@ -236,21 +237,19 @@ impl CompressArgs {
             let request = crate::h5::request(&self.encode, resolve_bound_for_hdf5(bound, self.encode.columns, &span))?;
             words.insert(array.shown_name().to_owned(), request.to_words()?);
         }
+        let (reach, model) = Models::choose(&self.encode.model)?;
         let mut progress = Progress::new("compressing", total, quiet);
         let mut sink = Hdf5Sink::create(&self.output, self.files.force, Layout::Filtered { words, chunk: None })?;
         for (i, array) in &arrays {
             sink.array(array)?;
             source.read(*i, &mut |input| {
-                for_each_block(array, input, &mut |block| {
-                    progress.add(block.len() as u64);
-                    sink.values(block)
-                })
+                sink.fill(input, self.threads.n_threads(), &|id| reach.registry().find(id), &mut |n| progress.add(n))
             })?;
         }
         Box::new(sink).finish()?;
         let models = Models::standard();
         let (mut tallies, mut model_bytes) = (Vec::<(Array, Tally)>::new(), 0);
-        visit(&self.output, &models, 1, &mut |event| {
+        visit(&self.output, &models, self.threads.n_threads(), &mut |event| {
             match event {
                 Event::Array(array) => tallies.push((array.clone(), Tally::default())),
                 Event::Chunk { description, stored_bytes } => {
@@ -267,7 +266,6 @@ impl CompressArgs {
         let decoder_bytes = decoders(&models, &tallies);
         let sizes = Sizes { value_bytes: total, stored_bytes: file_bytes(&self.output)?, model_bytes, decoder_bytes };
         let mut outcome = summary(self, bound, sizes, &tallies);
-        let (reach, model) = Models::choose(&self.encode.model)?;
         let mut drift = Vec::new();
         for ((i, array), (_, tally)) in arrays.iter().zip(&tallies) {
             drift.extend(drift::check(&*source, *i, array, &reach, &drift::suspects(model, tally))?);

@@ -36,7 +36,7 @@ impl DecompressArgs {
         match (Format::of_file(&self.input)?, Format::of_name(&self.output)?) {
             #[cfg(feature = "hdf5")]
             (Format::Hdf5, Format::Hdf5) => {
-                crate::h5::restore::RestoreArgs::new(&self.input, &self.output, &self.files).run(quiet)
+                crate::h5::restore::RestoreArgs::new(&self.input, &self.output, self.threads, &self.files).run(quiet)
             }
             (Format::Baler | Format::Hdf5, _) => {
                 copy(&self.input, &self.output, &self.files, "decompressing", quiet, &mut |with| {

@@ -68,15 +68,20 @@ pub(crate) fn decoding_registry(api: Option<&'static Api>) -> Registry {
 
 /// Sources for encoding. With bundles chosen automatically: those every reader has, and the one whose decoder
 /// `set_local` has seen to. Others must not win the auction: nobody else might have them.
-pub(crate) fn encoding_registry(api: Option<&'static Api>, request: &Request) -> Result<Registry> {
+///
+/// `find` gives the bundle with an id, in full.
+pub(crate) fn encoding_registry(
+    find: &dyn Fn(&BundleId) -> Result<Arc<Bundle>>,
+    request: &Request,
+) -> Result<Registry> {
     let only = |bundle| -> Arc<dyn BundleSource> { Arc::new(MemorySource::new(vec![bundle])) };
     let mut registry = match (request.model, &request.auto_bundle) {
         (ModelChoice::None, _) => Registry::new(),
         // Not just any copy: the one in the file has no encoder.
-        (ModelChoice::Bundle(id), _) => Registry::with_sources([only(find(api, &id)?)]),
+        (ModelChoice::Bundle(id), _) => Registry::with_sources([only(find(&id)?)]),
         (ModelChoice::Auto, None) => Registry::with_sources([baler_models::builtin()]),
         (ModelChoice::Auto, Some(id)) => {
-            Registry::with_sources([Some(baler_models::builtin()), find(api, id).ok().map(only)].into_iter().flatten())
+            Registry::with_sources([Some(baler_models::builtin()), find(id).ok().map(only)].into_iter().flatten())
         }
     };
     registry.set_fixed_engine(baler_fpga::offload::host());

@@ -7,9 +7,11 @@ use crate::bundles;
 use crate::cd_values::Request;
 use crate::h5::{Api, api_of};
 use crate::set_local::params;
+use baler_codec::bundle::{Bundle, BundleId};
 use baler_codec::{Bound, Error, Limits, ModelChoice, Params, Registry, Result, decode, encode};
 use libc::{c_uint, c_void, size_t};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 
 /// `H5Z_FLAG_OPTIONAL`: a chunk for which the filter returns 0 is stored as it is.
 const FLAG_OPTIONAL: c_uint = 0x0001;
@@ -47,9 +49,16 @@ pub(crate) unsafe extern "C" fn filter_from(
             (std::slice::from_raw_parts(start.cast::<u8>(), nbytes), allocated)
         };
         let output = if reading {
-            decode_chunk(words, input, &bundles::decoding_registry(api))?
+            match left_out_values(words) {
+                Some(zeros) => zeros,
+                None => decode_chunk(words, input, &bundles::decoding_registry(api))?,
+            }
         } else {
-            let output = write_chunk(api, words, input)?;
+            let output = if values_follow() {
+                LEFT_OUT.to_vec()
+            } else {
+                ChunkEncoder::new(words, &|id| bundles::find(api, id))?.encode(input)?
+            };
             if flags & FLAG_OPTIONAL != 0 && output.len() >= nbytes {
                 // Not smaller: HDF5 keeps the chunk as it is, which costs nothing and is within every bound.
                 return Ok(0);
@@ -71,6 +80,31 @@ pub(crate) unsafe extern "C" fn filter_from(
     0
 }
 
+/// The environment variable by which a program that runs another one (h5repack) takes over its chunks: it holds that
+/// program's process number.
+///
+/// In a child of that process the filter writes [`LEFT_OUT`] for every chunk and reads zeros. The program then puts the
+/// chunks there itself (`H5Dwrite_chunk`), on as many threads as it likes. The number makes sure that the variable means
+/// nothing to anyone else who comes across it.
+pub const VALUES_FOLLOW: &str = "BALER_HDF5_VALUES_FOLLOW";
+/// What stands for a chunk that is still to come. Whoever decodes it gets an error.
+pub const LEFT_OUT: [u8; 8] = *b"LEFT OUT";
+
+/// Whether the process that started this one puts the chunks into the file afterwards.
+fn values_follow() -> bool {
+    static PARENT: OnceLock<Option<u32>> = OnceLock::new();
+    let parent = PARENT.get_or_init(|| std::env::var(VALUES_FOLLOW).ok()?.parse().ok());
+    parent.is_some_and(|id| id == std::os::unix::process::parent_id())
+}
+
+/// Zeros for the values of a chunk, where nobody will look at them.
+fn left_out_values(words: &[u32]) -> Option<Vec<u8>> {
+    if !values_follow() {
+        return None;
+    }
+    Some(vec![0; Request::from_words(words).ok()?.array?.len_bytes().ok()?])
+}
+
 /// A chunk as the filter writes it, for programs that store chunks themselves (`H5Dwrite_chunk`): the same bytes.
 ///
 /// `words` are the dataset's `cd_values` as HDF5 stored them. Unlike the filter, this does not fall back on a lossless
@@ -81,7 +115,45 @@ pub(crate) unsafe extern "C" fn filter_from(
 pub fn encode_chunk(words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
     let request = Request::from_words(words)?;
     let params = chunk_params(&request, values)?;
-    encode(&params, values, &bundles::encoding_registry(None, &request)?)
+    encode(&params, values, &bundles::encoding_registry(&|id| bundles::find(None, id), &request)?)
+}
+
+/// Writes the chunks of one dataset as the filter does, for any number of threads at once.
+pub struct ChunkEncoder {
+    request: Request,
+    /// None where the models that were asked for are not to be had.
+    registry: Option<Registry>,
+}
+
+impl ChunkEncoder {
+    /// `words` are the dataset's `cd_values` as HDF5 stored them; `find` gives the bundle with an id, in full.
+    ///
+    /// # Errors
+    /// Words that are not of this filter.
+    pub fn new(words: &[u32], find: &dyn Fn(&BundleId) -> Result<Arc<Bundle>>) -> Result<Self> {
+        let request = Request::from_words(words)?;
+        let registry = bundles::encoding_registry(find, &request).ok();
+        Ok(Self { request, registry })
+    }
+
+    /// The chunk for these values: within the bound as asked, or if that cannot be done without loss.
+    ///
+    /// What can go wrong was looked at when the dataset was created. By now a program's data are at stake, and HDF5 2.0
+    /// crashes when a filter fails while a file is closed: the chunk is kept without loss, which is within every bound.
+    ///
+    /// # Errors
+    /// Values that are not those of a chunk.
+    pub fn encode(&self, values: &[u8]) -> Result<Vec<u8>> {
+        let mut params = chunk_params(&self.request, values)?;
+        if let Some(registry) = &self.registry
+            && let Ok(stream) = encode(&params, values, registry)
+        {
+            return Ok(stream);
+        }
+        params.bound = Bound::Lossless;
+        params.model = ModelChoice::None;
+        encode(&params, values, &Registry::new())
+    }
 }
 
 /// What the codec is asked for a chunk with these values.
@@ -98,23 +170,6 @@ fn chunk_params(request: &Request, values: &[u8]) -> Result<Params> {
         params.fill = Some(vec![0; params.dtype.size_bytes()]);
     }
     Ok(params)
-}
-
-/// Encodes.
-fn write_chunk(api: Option<&'static Api>, words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
-    let request = Request::from_words(words)?;
-    let mut params = chunk_params(&request, values)?;
-    match bundles::encoding_registry(api, &request).and_then(|registry| encode(&params, values, &registry)) {
-        Ok(stream) => Ok(stream),
-        Err(_) => {
-            // What can go wrong was looked at when the dataset was created. By now a program's data are at stake, and
-            // HDF5 2.0 crashes when a filter fails while a file is closed: the chunk is kept without loss, which is
-            // within every bound.
-            params.bound = Bound::Lossless;
-            params.model = ModelChoice::None;
-            encode(&params, values, &Registry::new())
-        }
-    }
 }
 
 /// Whether the last entries along some axis are all zero bytes.

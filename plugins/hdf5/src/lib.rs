@@ -30,7 +30,7 @@ mod set_local;
 mod trampoline;
 
 pub use bundles::MODELS_GROUP;
-pub use filter::{decode_chunk, encode_chunk};
+pub use filter::{ChunkEncoder, LEFT_OUT, VALUES_FOLLOW, decode_chunk, encode_chunk};
 pub use plugin::{FilterClass, class, register};
 
 /// The filter's number: 0xBA1E. HDF5 leaves 32768 to 65535 to filters that are not registered.

@@ -3,6 +3,7 @@
 mod faults;
 mod models;
 mod programs;
+mod repack;
 
 use crate::bench::{Bench, Need, PLUGIN};
 use baler_codec::Bound;
@@ -44,6 +45,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     trials.extend(faults::trials(bench));
     trials.extend(programs::trials(bench));
     trials.extend(models::trials(bench));
+    trials.extend(repack::trials(bench));
     trials
 }
 

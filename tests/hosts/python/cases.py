@@ -247,6 +247,18 @@ def same_chunks():
         check(f["noise"].id.get_chunk_info(0).filter_mask == 1 and np.array_equal(baler.hdf5.read(f["noise"]), noise))
         for name in ("part", "zipped"):
             check(np.array_equal(baler.hdf5.read(f[name]), f[name][:]), name)
+    large = field((90, 64))
+    with h5py.File("same.h5", "w") as f:
+        f.create_dataset("one", data=large, chunks=(8, 64), **baler.hdf5.Baler(rel=1e-3))
+        for threads in (1, 2, 8):
+            two = baler.hdf5.write(f, f"by {threads}", large, chunks=(8, 64), threads=threads, rel=1e-3)
+            for offset in ((i, 0) for i in range(0, 90, 8)):
+                check(f["one"].id.read_direct_chunk(offset) == two.id.read_direct_chunk(offset), threads, offset)
+    with h5py.File("same.h5") as f:
+        expected = f["one"][:]
+    for threads in (1, 2, 8):
+        check(np.array_equal(baler.hdf5.read("same.h5", f"by {threads}", threads=threads), expected), threads)
+    raises(TypeError, "name one", lambda: baler.hdf5.read("same.h5"))
     raises(TypeError, "fillvalue", lambda: baler.hdf5.Baler(abs=1, fill=3))
     raises(ValueError, "for each column", lambda: baler.hdf5.Baler(abs=[1, 2]))
     print(f"{n_chunks} chunks")

@@ -32,7 +32,7 @@ pub fn visit(
     match Format::of_file(path)? {
         Format::Baler => visit_baler(path, models, threads, with),
         #[cfg(feature = "hdf5")]
-        Format::Hdf5 => visit_hdf5(path, with),
+        Format::Hdf5 => visit_hdf5(path, threads, with),
         _ => visit_source(&*open(path)?, with),
     }
 }
@@ -72,8 +72,8 @@ fn visit_baler(
 }
 
 #[cfg(feature = "hdf5")]
-fn visit_hdf5(path: &Path, with: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-    let source = super::hdf5::Hdf5Source::open(path)?;
+fn visit_hdf5(path: &Path, threads: usize, with: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+    let source = super::hdf5::Hdf5Source::open(path)?.with_threads(threads);
     for (id, stored_bytes) in source.models()? {
         with(Event::Model { id, stored_bytes })?;
     }

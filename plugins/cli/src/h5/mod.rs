@@ -1,6 +1,8 @@
-//! `baler h5`: HDF5 files through our filter, by way of the system's own h5repack.
+//! `baler h5`: HDF5 files through our filter. The system's own h5repack copies what is in a file; the chunks of our filter are
+//! put there by this program, on all processors.
 
 pub mod args;
+mod fill;
 pub mod repack;
 pub mod restore;
 mod tool;

@@ -1,7 +1,8 @@
 //! `baler h5 repack`: h5repack with our filter, a bound that is meant of whole datasets, and a check of the outcome.
 
+use super::fill::Filling;
 use super::{request, tool};
-use crate::args::{DeviceArgs, EncodeArgs, FileArgs};
+use crate::args::{DeviceArgs, EncodeArgs, FileArgs, ThreadArgs};
 use crate::compress::{Tally, bound_json, decoders, resolve_bound_for_hdf5, span_of};
 use crate::failure::{Failure, InFile, Result};
 use crate::format::hdf5::{Hdf5Source, chunk_shape};
@@ -23,8 +24,9 @@ const SMALL_CHUNK_BYTES: u64 = 32 << 10;
     baler h5 repack in.h5 out.h5 --rel 1e-3\n  \
     baler h5 repack in.nc out.nc --abs 0.01 --array temperature\n  \
     baler h5 repack in.h5 out.h5 --lossless --chunk 1x512x512\n\n\
-    Runs the system's h5repack with our filter as mandatory, then reopens the result and checks the bound. Relative \
-    bounds are of each dataset. Groups, attributes and types that are no numbers stay as they are.")]
+    The system's h5repack copies groups, attributes and types that are no numbers; the chunks are encoded on all processors, \
+    and are those that the filter makes. Then the result is reopened and the bound checked. Relative bounds are of each \
+    dataset.")]
 pub struct RepackArgs {
     /// HDF5 or netCDF-4 file
     input: PathBuf,
@@ -41,12 +43,14 @@ pub struct RepackArgs {
     #[arg(long)]
     no_verify: bool,
     #[command(flatten)]
+    threads: ThreadArgs,
+    #[command(flatten)]
     files: FileArgs,
 }
 
 impl RepackArgs {
     /// As `baler compress` asks for it.
-    pub fn new(input: &Path, output: &Path, encode: &EncodeArgs, files: &FileArgs) -> Self {
+    pub fn new(input: &Path, output: &Path, encode: &EncodeArgs, threads: ThreadArgs, files: &FileArgs) -> Self {
         Self {
             input: input.to_owned(),
             output: output.to_owned(),
@@ -54,6 +58,7 @@ impl RepackArgs {
             device: DeviceArgs::default(),
             chunk: None,
             no_verify: false,
+            threads,
             files: files.clone(),
         }
     }
@@ -103,7 +108,14 @@ impl RepackArgs {
         }
         let (output, placeholder) = Output::create(&self.output, self.files.force)?;
         drop(placeholder);
-        tool::h5repack(&arguments, &self.input, output.path(), models.folder.as_deref())?;
+        drop(source);
+        let threads = self.threads.n_threads();
+        let filling = Filling { input: &self.input, output: output.path(), models: &models, threads, quiet };
+        let values_follow = filling.is_possible()?;
+        tool::h5repack(&arguments, &self.input, output.path(), models.folder.as_deref(), values_follow)?;
+        if values_follow {
+            filling.run(&|name| wanted.iter().any(|array| array.name == name))?;
+        }
         let (results, model_bytes) = inspect(output.path(), &wanted)?;
         let checks = if self.no_verify || bound == baler_codec::Bound::Latent {
             Vec::new()
@@ -116,7 +128,7 @@ impl RepackArgs {
                 files: &names,
                 models: &Models::standard(),
                 fill: None,
-                threads: 1,
+                threads,
                 quiet,
             }
             .run(&|_| Some(promise), None)?

@@ -1,10 +1,12 @@
 //! `baler h5 restore`: a file without our filter, for readers that have no plugin.
 
+use super::fill::Filling;
 use super::tool;
-use crate::args::FileArgs;
+use crate::args::{FileArgs, ThreadArgs};
 use crate::failure::{Failure, Result};
 use crate::format::hdf5::{Hdf5Source, remove_models};
 use crate::format::{Source, file_bytes};
+use crate::models::Models;
 use crate::outcome::{Outcome, bytes, count};
 use crate::output::Output;
 use clap::Args;
@@ -20,16 +22,18 @@ pub struct RestoreArgs {
     /// Where to write
     output: PathBuf,
     #[command(flatten)]
+    threads: ThreadArgs,
+    #[command(flatten)]
     files: FileArgs,
 }
 
 impl RestoreArgs {
     /// As `baler decompress` asks for it.
-    pub fn new(input: &Path, output: &Path, files: &FileArgs) -> Self {
-        Self { input: input.to_owned(), output: output.to_owned(), files: files.clone() }
+    pub fn new(input: &Path, output: &Path, threads: ThreadArgs, files: &FileArgs) -> Self {
+        Self { input: input.to_owned(), output: output.to_owned(), threads, files: files.clone() }
     }
 
-    pub fn run(&self, _quiet: bool) -> Result<Outcome> {
+    pub fn run(&self, quiet: bool) -> Result<Outcome> {
         let source = Hdf5Source::open(&self.input)?;
         self.files.check_names(source.arrays())?;
         let mut names = Vec::new();
@@ -49,7 +53,13 @@ impl RestoreArgs {
         let arguments: Vec<String> = names.iter().flat_map(|name| ["-f".to_owned(), format!("/{name}:NONE")]).collect();
         let (output, placeholder) = Output::create(&self.output, self.files.force)?;
         drop((placeholder, source));
-        tool::h5repack(&arguments, &self.input, output.path(), None)?;
+        let (models, threads) = (Models::standard(), self.threads.n_threads());
+        let filling = Filling { input: &self.input, output: output.path(), models: &models, threads, quiet };
+        let values_follow = filling.is_possible()?;
+        tool::h5repack(&arguments, &self.input, output.path(), None, values_follow)?;
+        if values_follow {
+            filling.run(&|name| names.iter().any(|n| n == name))?;
+        }
         if all {
             remove_models(output.path())?;
         }

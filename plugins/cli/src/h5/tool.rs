@@ -30,9 +30,18 @@ pub fn plugin_folder() -> Result<PathBuf> {
     })
 }
 
-/// Runs h5repack from `input` to `output`.
-pub fn h5repack(arguments: &[String], input: &Path, output: &Path, model_folder: Option<&Path>) -> Result<()> {
+/// Runs h5repack from `input` to `output`. With `values_follow`, it leaves out the chunks of our filter, and reads none.
+pub fn h5repack(
+    arguments: &[String],
+    input: &Path,
+    output: &Path,
+    model_folder: Option<&Path>,
+    values_follow: bool,
+) -> Result<()> {
     let mut command = Command::new("h5repack");
+    if values_follow {
+        command.env(baler_hdf5::VALUES_FOLLOW, std::process::id().to_string());
+    }
     command.env("HDF5_PLUGIN_PATH", plugin_folder()?);
     command.env(baler_fpga::offload::VARIABLE, baler_fpga::offload::host().choice().to_string());
     if let Some(folder) = model_folder {

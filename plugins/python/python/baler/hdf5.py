@@ -171,8 +171,24 @@ def write(
     return dataset
 
 
-def read(dataset: h5py.Dataset, *, threads: int | None = None) -> np.ndarray:
-    """`dataset[:]`, with all processors decoding. Datasets of other filters are read as h5py does."""
+def read(
+    source: h5py.Dataset | str | os.PathLike[str], name: str | None = None, *, threads: int | None = None
+) -> np.ndarray:
+    """`dataset[:]`, with all processors decoding; or that of the dataset `name` of a file.
+
+    Datasets of other filters are read as h5py does.
+
+    >>> with h5py.File("named.h5", "w") as f:
+    ...     dataset = write(f, "x", np.arange(100.0), lossless=True)
+    >>> bool((read("named.h5", "x") == np.arange(100.0)).all())
+    True
+    """
+    if isinstance(source, (str, os.PathLike)):
+        if name is None:
+            raise TypeError("read(path, name): a file holds many datasets, name one")
+        with h5py.File(source) as file:
+            return read(file[name], threads=threads)
+    dataset = source
     words = _words(dataset)
     if words is None:
         return dataset[()]

@@ -3,21 +3,30 @@
 //! Values are handed out little-endian whatever the file's byte order; attributes, groups and types that are no numbers stay
 //! behind (`baler h5 repack` keeps them).
 
+pub mod chunks;
+mod decode;
+
 use super::{Array, Promise, Sink, Source};
 use crate::failure::{Failure, InFile, Result};
 use crate::output::Output;
-use baler_codec::standalone::{Container, rows_per_chunk};
-use baler_codec::{ByteOrder, Description, Dtype, describe};
+use baler_codec::bundle::{Bundle, BundleId, MemorySource};
+use baler_codec::standalone::{Container, map_in_order, rows_per_chunk};
+use baler_codec::{ByteOrder, Description, Dtype, Registry, describe};
+use baler_hdf5::ChunkEncoder;
+use chunks::Chunks;
 use half::f16;
 use hdf5_metno::dataset::{ChunkInfo, FillValue};
 use hdf5_metno::filters::Filter;
 use hdf5_metno::types::{FixedAscii, FloatSize, IntSize, TypeDescriptor};
-use hdf5_metno::{Dataset, File, Group, H5Type, Hyperslab, SliceOrIndex};
+use hdf5_metno::{
+    Dataset, File, Group, H5Type, Hyperslab, IndexType, IterationOrder, LinkInfo, LinkType, LocationToken,
+    LocationType, SliceOrIndex,
+};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use std::ffi::{CStr, c_void};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Values read or written at once.
 const BLOCK_BYTES: u64 = 8 << 20;
@@ -30,6 +39,7 @@ pub struct Hdf5Source {
     file: File,
     arrays: Vec<Array>,
     left_out: Vec<String>,
+    threads: usize,
 }
 
 impl Hdf5Source {
@@ -38,32 +48,61 @@ impl Hdf5Source {
         // HDF5's own message for a missing file is a page long.
         super::open_file(path)?;
         let file = File::open(path).map_err(failure).in_file(path)?;
-        let mut source = Self { path: path.to_owned(), file, arrays: Vec::new(), left_out: Vec::new() };
+        let mut source = Self { path: path.to_owned(), file, arrays: Vec::new(), left_out: Vec::new(), threads: 1 };
         let root = source.file.as_group().map_err(failure).in_file(path)?;
-        source.walk(&root).in_file(path)?;
+        source.walk(&root, "", &mut Vec::new()).in_file(path)?;
         Ok(source)
     }
 
-    fn walk(&mut self, group: &Group) -> Result<()> {
-        for dataset in group.datasets().map_err(failure)? {
-            if is_bare_dimension(&dataset) {
-                continue;
+    /// Decodes chunks of ours on this many threads.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// Every dataset of numbers in `group`, whose path is `path` (empty, or with a slash at its end). Links are not followed: what
+    /// they lead to in this file has a name of its own, and other files are not this one. `seen` are objects of several names: the
+    /// first counts, in the order h5repack goes by.
+    fn walk(&mut self, group: &Group, path: &str, seen: &mut Vec<LocationToken>) -> Result<()> {
+        let mut names = Vec::new();
+        let mut add = |name: &str, link: LinkInfo| {
+            names.extend((link.link_type == LinkType::Hard).then(|| name.to_owned()));
+            Ok(())
+        };
+        group.iter_visit(IndexType::Name, IterationOrder::Increasing, &mut add).map_err(failure)?;
+        for name in names {
+            let info = group.loc_info_by_name(&name).map_err(failure)?;
+            if info.num_links > 1 {
+                if seen.contains(&info.token) {
+                    continue;
+                }
+                seen.push(info.token);
             }
-            let name = dataset.name().trim_start_matches('/').to_owned();
-            match describe_dataset(&name, &dataset)? {
-                Some(array) => self.arrays.push(array),
-                None => self.left_out.push(name),
-            }
-        }
-        for child in group.groups().map_err(failure)? {
-            if child.name() != models_group() {
-                self.walk(&child)?;
+            let full = format!("{path}{name}");
+            match info.loc_type {
+                LocationType::Group if format!("/{full}") == models_group() => {}
+                LocationType::Group => self.walk(&group.group(&name).map_err(failure)?, &format!("{full}/"), seen)?,
+                LocationType::Dataset => {
+                    let dataset = group.dataset(&name).map_err(failure)?;
+                    if is_bare_dimension(&dataset) {
+                        continue;
+                    }
+                    match describe_dataset(&full, &dataset)? {
+                        Some(array) => self.arrays.push(array),
+                        None => self.left_out.push(full),
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
     }
 
-    fn dataset(&self, i: usize) -> Result<Dataset> {
+    /// The chunks of array `i`, if it lies in chunks.
+    pub fn chunks(&self, i: usize) -> Result<Option<Chunks>> {
+        Chunks::of(self.dataset(i)?, super::file_bytes(&self.path)?).in_file(&self.path)
+    }
+
+    pub fn dataset(&self, i: usize) -> Result<Dataset> {
         self.file.dataset(&self.arrays[i].name).map_err(failure).in_file(&self.path)
     }
 
@@ -105,6 +144,21 @@ impl Hdf5Source {
             with(Some(description.in_file(&self.path)?), size)?;
         }
         Ok(())
+    }
+
+    /// Every place decoders are found in without HDF5's help, and the file.
+    pub fn decoders(&self) -> Result<Registry> {
+        let mut bundles = Vec::new();
+        if let Ok(group) = self.file.group(&format!("{}/models", models_group())) {
+            let file_bytes = super::file_bytes(&self.path)?;
+            for dataset in group.datasets().map_err(failure).in_file(&self.path)? {
+                // One that cannot be read is one that is not there: what needs it says so.
+                bundles.extend(chunks::opaque(&dataset, file_bytes).and_then(|b| Bundle::parse(&b).ok()).map(Arc::new));
+            }
+        }
+        let mut registry = Registry::with_sources(baler_models::standard_sources());
+        registry.add_source(Arc::new(MemorySource::new(bundles)));
+        Ok(registry)
     }
 
     /// Ids of the models stored in the file, and the bytes each takes.
@@ -182,6 +236,12 @@ impl Source for Hdf5Source {
     fn read(&self, i: usize, with: &mut dyn FnMut(&mut dyn Read) -> Result<()>) -> Result<()> {
         let dataset = self.dataset(i)?;
         let array = &self.arrays[i];
+        if let Some(chunks) = self.chunks(i)?
+            && let Some(words) = chunks.words()
+            && array.value_bytes() > 0
+        {
+            return decode::read(&chunks, words, &self.decoders()?, array, self.threads, with).in_file(&self.path);
+        }
         // Whole chunks at a time: each is then decoded once.
         let chunk_rows = dataset.chunk().and_then(|c| c.first().copied()).unwrap_or(1).max(1) as u64;
         let step = (BLOCK_BYTES / array.row_bytes().max(1)).max(1).next_multiple_of(chunk_rows);
@@ -191,6 +251,34 @@ impl Source for Hdf5Source {
             Some(failure) => Err(failure.context(array.shown_name())).in_file(&self.path),
             None => result.in_file(&self.path),
         }
+    }
+}
+
+/// A file whose chunks are put there one by one.
+pub struct Unfilled {
+    path: PathBuf,
+    file: File,
+}
+
+impl Unfilled {
+    pub fn open(path: &Path) -> Result<Self> {
+        register_filter()?;
+        Ok(Self { path: path.to_owned(), file: File::open_rw(path).map_err(failure).in_file(path)? })
+    }
+
+    /// The chunks of this dataset. `None` if there is no such dataset, if it does not lie in chunks, or in another file: a link
+    /// leads there, and nothing there is ours to change.
+    pub fn chunks(&self, name: &str) -> Result<Option<Chunks>> {
+        match self.file.dataset(name) {
+            Ok(dataset) if dataset.filename() == self.file.filename() => {
+                Chunks::of(dataset, super::file_bytes(&self.path)?).in_file(&self.path)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub fn close(self) -> Result<()> {
+        self.file.close().map_err(failure).in_file(&self.path)
     }
 }
 
@@ -274,6 +362,50 @@ impl Hdf5Sink {
         drop(placeholder);
         let file = File::create(output.path()).map_err(failure).in_file(path)?;
         Ok(Self { file, output, layout, open: None })
+    }
+}
+
+impl Hdf5Sink {
+    /// Values of the array that was begun, all of them, its chunks encoded on several threads; `find` gives the bundle with an
+    /// id.
+    pub fn fill(
+        &mut self,
+        input: &mut dyn Read,
+        threads: usize,
+        find: &dyn Fn(&BundleId) -> baler_codec::Result<Arc<Bundle>>,
+        done: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        let Some((array, dataset, _)) = &self.open else { return Err(Failure::runtime("values before any array")) };
+        let array = array.clone();
+        let chunks = Chunks::of(dataset.clone(), 0)?;
+        let Some((chunks, words)) = chunks.as_ref().and_then(|c| Some((c, c.words()?))) else {
+            return super::for_each_block(&array, input, &mut |block| {
+                done(block.len() as u64);
+                self.values(block)
+            });
+        };
+        let encoder = ChunkEncoder::new(words, find)?;
+        let size = array.dtype.size_bytes();
+        let mut rows = (0..array.rows()).step_by(chunks.extents()[0]);
+        let next = || {
+            let Some(row) = rows.next() else { return Ok(None) };
+            let mut values = chunks.blank();
+            let n_rows = (array.rows() - row).min(chunks.extents()[0] as u64);
+            input.read_exact(&mut values[..(n_rows * array.row_bytes()) as usize])?;
+            Ok(Some((row, values)))
+        };
+        let work = |(row, mut values): (u64, Vec<u8>)| {
+            if array.byte_order == ByteOrder::Big {
+                values.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            }
+            Ok((row, values.len(), chunks.encode(&encoder, values)?))
+        };
+        map_in_order(threads, next, work, |(row, n_bytes, chunk)| {
+            done(n_bytes as u64);
+            let mut offset = vec![0; chunks.extents().len()];
+            offset[0] = row as usize;
+            chunks.store(&offset, &chunk)
+        })
     }
 }
 

@@ -1,0 +1,121 @@
+//! A dataset of our filter as a stream of values, its chunks decoded on several threads.
+
+use super::chunks::{Chunks, Stored};
+use crate::failure::{Failure, Result};
+use crate::format::Array;
+use baler_codec::standalone::map_in_order;
+use baler_codec::{ByteOrder, Registry};
+use baler_hdf5::cd_values::Request;
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+/// Hands the values of `chunks`, whose filter has these `words`, to `with`, little-endian. In memory are two chunks for each
+/// thread, and two rows of chunks.
+pub fn read(
+    chunks: &Chunks,
+    words: &[u32],
+    decoders: &Registry,
+    array: &Array,
+    threads: usize,
+    with: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let (rows, waiting) = sync_channel(1);
+        let decoding = scope.spawn(move || {
+            // A reader that went away has seen enough.
+            decode_rows(chunks, words, decoders, array, threads, &mut |block| rows.send(block).is_ok())
+        });
+        let mut input = Rows { waiting, block: Vec::new(), used: 0 };
+        let result = with(&mut input);
+        drop(input);
+        let decoded = decoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        decoded.map_err(|failure| failure.context(array.shown_name()))?;
+        result
+    })
+}
+
+/// Values as they come from the thread that decodes.
+struct Rows {
+    waiting: Receiver<Vec<u8>>,
+    block: Vec<u8>,
+    used: usize,
+}
+
+impl Read for Rows {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.block.len()
+            && let Ok(block) = self.waiting.recv()
+        {
+            (self.block, self.used) = (block, 0);
+        }
+        // Where the other thread failed, the end comes early, and what it says counts.
+        let n = out.len().min(self.block.len() - self.used);
+        out[..n].copy_from_slice(&self.block[self.used..self.used + n]);
+        self.used += n;
+        Ok(n)
+    }
+}
+
+/// Gives `take` one row of chunks after the other, until it has enough.
+fn decode_rows(
+    chunks: &Chunks,
+    words: &[u32],
+    decoders: &Registry,
+    array: &Array,
+    threads: usize,
+    take: &mut dyn FnMut(Vec<u8>) -> bool,
+) -> Result<()> {
+    let step = chunks.extents()[0];
+    let n_rows = array.rows() as usize;
+    let swapped = Request::from_words(words)?.array.is_some_and(|a| a.byte_order == ByteOrder::Big);
+    let mut offsets = (0..n_rows).step_by(step).flat_map(|row| chunks.offsets(Some(row)));
+    let mut next = || {
+        let Some(offset) = offsets.next() else { return Ok(None) };
+        let stored = chunks.stored(&offset)?;
+        Ok(Some((offset, stored)))
+    };
+    let work = |(offset, stored): (Vec<usize>, Option<Stored>)| {
+        let values = match stored {
+            None => Some(chunks.blank()),
+            Some(Stored { mask: 0, bytes }) => baler_hdf5::decode_chunk(words, &bytes, decoders).ok(),
+            Some(Stored { bytes, .. }) => Some(bytes),
+        };
+        let values = values.filter(|values| values.len() == chunks.value_bytes());
+        Ok((offset, values))
+    };
+    let mut block = Vec::new();
+    let done = |(offset, values): (Vec<usize>, Option<Vec<u8>>)| {
+        // What fails here is left to HDF5, which looks in more places for a model and says what is wrong.
+        let values = values.map_or_else(|| chunks.values(&offset), Ok)?;
+        let first_row = offset[0];
+        let rows = step.min(n_rows - first_row);
+        block.resize(rows * array.row_bytes() as usize, 0);
+        chunks.scatter(&values, &offset, first_row, &mut block);
+        if chunks.is_last_of_row(&offset) {
+            let mut whole = std::mem::take(&mut block);
+            if swapped {
+                whole.chunks_exact_mut(array.dtype.size_bytes()).for_each(<[u8]>::reverse);
+            }
+            if !take(whole) {
+                return Err(Stop::Enough);
+            }
+        }
+        Ok(())
+    };
+    match map_in_order(threads, || next().map_err(Stop::Failed), work, done) {
+        Err(Stop::Failed(failure)) => Err(failure),
+        Ok(()) | Err(Stop::Enough) => Ok(()),
+    }
+}
+
+/// Why decoding ends before the last chunk.
+enum Stop {
+    Enough,
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Failed(failure)
+    }
+}
