@@ -75,10 +75,24 @@ pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     }
     match hints.effort {
         Effort::Fast if values.len() < 64 => smallest(values, hints, &[PCO, NARROW]),
-        Effort::Fast => smallest(values, hints, &[PCO]),
+        Effort::Fast => smallest(values, hints, &[quick_coder(values, hints)]),
         Effort::Max => smallest(values, hints, &[RANS, CONTEXT, MIXED, PCO, NARROW, SHUFFLED]),
         Effort::Default => smallest(values, hints, &shortlist(values, hints)),
     }
+}
+
+/// The better of the two fast coders, judged from values in the middle.
+fn quick_coder<I: Int>(values: &[I], hints: Hints<'_>) -> u8 {
+    const FEW: usize = 1 << 13;
+    if values.len() < 2 * FEW {
+        return PCO;
+    }
+    let (some, extents) = middle(values, hints.lattice, FEW);
+    let lattice = Lattice { extents: &extents, classes: &[] };
+    let pco = pcodec::encode(some, Hints { lattice, ..hints }).len();
+    // Tables are nothing on the whole.
+    let rans = rans::encode(some, lattice).map_or(usize::MAX, |(bytes, head)| bytes.len() - head);
+    if rans < pco { RANS } else { PCO }
 }
 
 /// Values that coders are compared on.
@@ -95,7 +109,7 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
         }
         return coders;
     }
-    let (some, extents) = middle(values, hints.lattice);
+    let (some, extents) = middle(values, hints.lattice, SAMPLE);
     let n = some.len();
     if some.iter().all(|v| *v == some[0]) {
         // What there is lies elsewhere; all coders are quick on it.
@@ -142,9 +156,9 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     coders
 }
 
-/// About [`SAMPLE`] values from the middle, whole planes or at least whole rows if that can be, and their extents.
-fn middle<'a, I: Int>(values: &'a [I], lattice: Lattice<'_>) -> (&'a [I], [usize; 3]) {
-    let n = values.len().min(SAMPLE);
+/// About so many values from the middle, whole planes or at least whole rows if that can be, and their extents.
+fn middle<'a, I: Int>(values: &'a [I], lattice: Lattice<'_>, most: usize) -> (&'a [I], [usize; 3]) {
+    let n = values.len().min(most);
     let (nx, ny) = lattice.row_and_column();
     // Where values are left out, rows are not known by their lengths.
     let is_whole = lattice.classes.is_empty();

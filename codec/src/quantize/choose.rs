@@ -62,6 +62,11 @@ fn integer(values: &[i64], specials: &Specials, step: u64) -> Quantised {
     let min = ordinary().min().unwrap_or(0);
     let offset =
         if step == 1 { base_offset(min, ordinary().max().unwrap_or(0)) } else { phase(values, specials, step, min) };
+    if specials.classes.is_empty()
+        && let Some(q) = narrow(values, offset, step, min, ordinary().max().unwrap_or(0))
+    {
+        return Quantised { quantiser: Quantiser::Integer { offset, step }, q: Ints::I32(q), exceptions: Vec::new() };
+    }
     let mut last = 0;
     let q = (0..values.len())
         .map(|i| {
@@ -74,6 +79,20 @@ fn integer(values: &[i64], specials: &Specials, step: u64) -> Quantised {
         })
         .collect();
     Quantised { quantiser: Quantiser::Integer { offset, step }, q: Ints::from_i64(q), exceptions: Vec::new() }
+}
+
+/// The steps from the offset to the nearest integer, where distances fit 32 bits, as those of samples do.
+fn narrow(values: &[i64], offset: i64, step: u64, min: i64, max: i64) -> Option<Vec<i32>> {
+    let distance = |v: i64| v.checked_sub(offset).and_then(|d| i32::try_from(d).ok());
+    let (least, _) = (distance(min)?, distance(max)?);
+    if step == 1 {
+        return Some(values.iter().map(|v| v.wrapping_sub(offset) as i32).collect());
+    }
+    let half = i32::try_from(step / 2).ok()?;
+    let step = u32::try_from(step).ok()?;
+    // Not below zero, so that division rounds down.
+    least.checked_add(half).filter(|&d| d >= 0)?;
+    Some(values.iter().map(|v| ((v.wrapping_sub(offset) + i64::from(half)) as u32 / step) as i32).collect())
 }
 
 /// For step 1: the minimum where only that gives narrow integers, otherwise 0.

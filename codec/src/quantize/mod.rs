@@ -18,8 +18,9 @@ pub(crate) use choose::{Quantised, half_step, quantise};
 pub use value::{Lattice, ValueQuantiser};
 
 use crate::element::{
-    bits_to_f64, f64_to_bits, i64_to_bits, infinity_bits, integer_range, low_mask, put_bits, sign_bit,
+    bits_to_f64, f64_to_bits, i64_to_bits, infinity_bits, integer_range, low_mask, put_bits, put_f64, sign_bit,
 };
+use crate::entropy::Int;
 use crate::error::{Error, Result};
 use crate::params::Dtype;
 use crate::predict::stream::Ints;
@@ -118,24 +119,34 @@ impl Quantiser {
 
     /// Decodes all integers into little-endian elements.
     pub fn decode_all(self, dtype: Dtype, q: &Ints, out: &mut [u8]) {
-        let size = dtype.size_bytes();
-        // The commonest case without a branch for each value.
-        if let (Quantiser::Linear { offset, step }, Ints::I32(q), Dtype::F32) = (self, q, dtype) {
-            for (element, &q) in out.chunks_exact_mut(4).zip(q) {
-                element.copy_from_slice(&((offset + f64::from(q) * step) as f32).to_le_bytes());
-            }
-            return;
-        }
         match q {
-            Ints::I32(q) => {
-                for (i, &q) in q.iter().enumerate() {
-                    put_bits(out, size, i, self.decode(dtype, i64::from(q)));
+            Ints::I32(q) => self.decode_ints(dtype, q, out),
+            Ints::I64(q) => self.decode_ints(dtype, q, out),
+        }
+    }
+
+    /// The commonest cases without a branch for each value.
+    fn decode_ints<I: Int>(self, dtype: Dtype, q: &[I], out: &mut [u8]) {
+        match (self, dtype) {
+            (Quantiser::Linear { offset, step }, Dtype::F32 | Dtype::F64) => {
+                put_f64(dtype, q.iter().map(|q| offset + q.to_i64() as f64 * step), out);
+            }
+            (Quantiser::Integer { offset, step }, _) if step <= i64::MAX as u64 => {
+                let (min, max) = integer_range(dtype);
+                let bits = |q: &I| {
+                    let v = q.to_i64().checked_mul(step as i64).and_then(|v| v.checked_add(offset));
+                    v.map_or_else(|| self.decode(dtype, q.to_i64()), |v| i64_to_bits(dtype, v.clamp(min, max)))
+                };
+                match dtype.size_bytes() {
+                    1 => out.iter_mut().zip(q).for_each(|(o, q)| *o = bits(q) as u8),
+                    2 => put_words(out, q.iter().map(|q| (bits(q) as u16).to_le_bytes())),
+                    4 => put_words(out, q.iter().map(|q| (bits(q) as u32).to_le_bytes())),
+                    _ => put_words(out, q.iter().map(|q| bits(q).to_le_bytes())),
                 }
             }
-            Ints::I64(q) => {
-                for (i, &q) in q.iter().enumerate() {
-                    put_bits(out, size, i, self.decode(dtype, q));
-                }
+            _ => {
+                let size = dtype.size_bytes();
+                q.iter().enumerate().for_each(|(i, q)| put_bits(out, size, i, self.decode(dtype, q.to_i64())));
             }
         }
     }
@@ -145,6 +156,10 @@ impl Quantiser {
     pub fn decode_f64(self, dtype: Dtype, q: i64) -> f64 {
         bits_to_f64(dtype, self.decode(dtype, q))
     }
+}
+
+fn put_words<const N: usize>(out: &mut [u8], words: impl Iterator<Item = [u8; N]>) {
+    out.as_chunks_mut::<N>().0.iter_mut().zip(words).for_each(|(o, word)| *o = word);
 }
 
 /// The sign-magnitude pattern of a float as a signed integer. -0.0 and +0.0 both give 0: -0.0 is a special value.
