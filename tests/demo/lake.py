@@ -48,7 +48,12 @@ def tables(options):
 
 def written(table, **how):
     pq.write_table(table, "written.parquet", compression="zstd", compression_level=3, **how)
-    metadata = pq.ParquetFile("written.parquet").metadata
+    return chunks("written.parquet")
+
+
+def chunks(path):
+    """Bytes of each column."""
+    metadata = pq.ParquetFile(path).metadata
     sizes = [0] * metadata.num_columns
     for group in range(metadata.num_row_groups):
         for c in range(metadata.num_columns):
@@ -94,11 +99,11 @@ def sizes(options):
             pq.write_table(kept, "table.parquet", compression="zstd")
             q_pco = sum(len(standalone.simple_compress(q, ChunkConfig())) for q in integers.values())
             q_parquet = best(pa.table({n: q - q.min() for n, q in integers.items()}))
-            _, _, report = run(options.baler, "parquet", "encode", "table.parquet", "small.parquet", "--rel", rel, "--force")
+            _, _, report = run(options.baler, "parquet", "encode", "table.parquet", "small.parquet", "--rel", rel, "--level", options.level, "--force")
             run(options.baler, "parquet", "verify", "table.parquet", "small.parquet")
             print(
                 f"{name:20} {rel:7.0e} {kept.nbytes:10} {best(pa.table(snapped)):12} {q_parquet:10} {q_pco:9} "
-                f"{report['output_bytes']:9}  ({report['predicted_columns']} of {report['columns']})  "
+                f"{report['output_bytes']:9}  ({report['predicted_columns']} of {report['columns']}; {chunks('small.parquet').sum()} in column chunks)  "
                 f"ratio {kept.nbytes / report['output_bytes']:.2f}, q+pcodec {kept.nbytes / q_pco:.2f}"
             )
             for left in ("table.parquet", "small.parquet"):
@@ -172,6 +177,7 @@ def main():
     parser.add_argument("--data", default=os.environ.get("BALER_DATA", "."))
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--toy-rows", type=int, default=500_000)
+    parser.add_argument("--level", type=int, default=3, help="of Zstandard, in sizes")
     parser.add_argument("--rel", type=float, nargs="+", default=[1e-3])
     options = parser.parse_args()
     options.baler, options.data = os.path.abspath(options.baler), os.path.abspath(options.data)

@@ -8,10 +8,10 @@ use std::sync::Arc;
 /// Functions of `cases.py`, modules whose examples are run, the least number of checks they make, and the modules they need.
 const CASES: &[(&str, &[&str], usize, &[&str])] = &[
     ("arrow", &["baler.arrow", "baler.parquet"], 23, &[]),
-    ("pandas", &[], 2, &["pandas"]),
+    ("pandas", &[], 13, &["pandas"]),
     ("pyarrow", &[], 33, &[]),
-    ("duckdb", &["baler.duckdb"], 22, &["duckdb"]),
-    ("polars", &["baler.polars"], 14, &["polars"]),
+    ("duckdb", &["baler.duckdb"], 27, &["duckdb"]),
+    ("polars", &["baler.polars"], 19, &["polars"]),
     ("dask", &[], 20, &["dask.dataframe", "distributed"]),
     ("root", &[], 6, &["dask.dataframe", "distributed", "ROOT"]),
     ("spark", &[], 24, &["pyspark"]),

@@ -110,10 +110,11 @@ def pyarrow_reads_codes():
 def pyarrow_rewrites():
     table = events()
     out, _ = encoded(table)
-    # With all metadata, but other row groups: what the footer says of row groups is stale.
+    # With what pyarrow keeps of the metadata, the fields', and other row groups.
     codes = pq.read_table(out)
     pq.write_table(codes.filter(pa.compute.greater(codes["event"], 100)), "filtered.parquet", row_group_size=3000)
     kept = table.filter(pa.compute.greater(table["event"], 100))
+    check(b"baler.id" not in pq.ParquetFile("filtered.parquet").metadata.metadata, "pyarrow drops the footer's keys")
     same(kept, decode("filtered.parquet"))
     # And without any.
     bare = codes.replace_schema_metadata(None)
@@ -194,6 +195,7 @@ def delta_compacts():
     check(metrics["numFilesAdded"] == 1 and metrics["numFilesRemoved"] == 4, metrics)
     name = [f for f in delta.file_uris()][0].removeprefix("file://")
     keys = pq.ParquetFile(name).metadata.metadata or {}
+    check(b"baler.id" not in keys, "compaction drops the footer's keys")
     print(f"deltalake {deltalake.__version__}; keys after compaction: {sorted(k.decode() for k in keys)}")
     shutil.copytree("small/_baler", "delta/_baler")
     same(table, decode(name).sort_by("event"))
