@@ -11,11 +11,16 @@ use std::time::Duration;
 
 #[path = "../tests/common/onnx.rs"]
 mod onnx;
+#[path = "common/processor_time.rs"]
+mod processor_time;
+
+use processor_time::ProcessorTime;
 
 fn networks() -> Vec<(&'static str, usize, Vec<u8>)> {
     vec![
         ("24-200-100-50-14", 4096, onnx::perceptron(&[24, 200, 100, 50, 14], "LeakyRelu")),
         ("24-64-32-14", 4096, onnx::perceptron(&[24, 64, 32, 14], "LeakyRelu")),
+        ("24-20-10-6", 4096, onnx::perceptron(&[24, 20, 10, 6], "Relu")),
         ("24-16-8", 4096, onnx::perceptron(&[24, 16, 8], "Relu")),
         ("8-64-256-2500", 256, onnx::perceptron(&[8, 64, 256, 2500], "Tanh")),
         ("8-64-256-2500 single", 1, onnx::perceptron(&[8, 64, 256, 2500], "Tanh")),
@@ -25,7 +30,7 @@ fn networks() -> Vec<(&'static str, usize, Vec<u8>)> {
     ]
 }
 
-fn inference(criterion: &mut Criterion) {
+fn inference(criterion: &mut Criterion<ProcessorTime>) {
     let has_runtime = std::env::var_os("ORT_DYLIB_PATH").is_some();
     for (name, rows, file) in networks() {
         let network = Network::from_onnx(&file).unwrap();
@@ -56,7 +61,7 @@ fn inference(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().warm_up_time(Duration::from_millis(500));
+    config = Criterion::default().with_measurement(ProcessorTime).warm_up_time(Duration::from_millis(500));
     targets = inference
 }
 criterion_main!(benches);

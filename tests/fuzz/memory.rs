@@ -1,4 +1,4 @@
-//! How much memory an input takes: an allocator that counts. What C libraries allocate (zstd) is not seen.
+//! How much memory an input takes, and in how many pieces: an allocator that counts. What C libraries allocate (zstd) is not seen.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,10 +7,12 @@ struct Counting;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 fn add(n: usize) {
     let live = LIVE.fetch_add(n, Relaxed) + n;
     PEAK.fetch_max(live, Relaxed);
+    CALLS.fetch_add(1, Relaxed);
 }
 
 // SAFETY: every call is handed to the system's allocator as it is; only counters are kept beside it.
@@ -56,17 +58,24 @@ static ALLOCATOR: Counting = Counting;
 /// From here on.
 pub struct Measure {
     before: usize,
+    calls_before: usize,
 }
 
 impl Measure {
     pub fn begin() -> Self {
         let before = LIVE.load(Relaxed);
         PEAK.store(before, Relaxed);
-        Self { before }
+        Self { before, calls_before: CALLS.load(Relaxed) }
     }
 
     /// The most bytes that were live at once beyond those at the beginning.
     pub fn peak(&self) -> usize {
         PEAK.load(Relaxed).saturating_sub(self.before)
+    }
+
+    /// How often memory was asked for.
+    #[allow(dead_code)] // by the fuzzer, which has another binary
+    pub fn calls(&self) -> usize {
+        CALLS.load(Relaxed) - self.calls_before
     }
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Time from loading the HDF5 plugin to the first decoded chunk, and the plugin's size.
 
-    cold_start.py PLUGIN [RUNS]
+    cold_start.py PLUGIN [RUNS [--bundle ID]]
 
 PLUGIN is the path of libbaler_hdf5.so. Each run is a process of its own: dlopen, the plugin's class, one chunk of
-64 x 64 float32 decoded by calling the filter directly. Prints medians in milliseconds, and sizes in bytes. Needs
-nothing but Python, and binutils' `strip` for the stripped size.
+64 x 64 float32 decoded by calling the filter directly; with --bundle, one that this model has made (`latent`), whose
+decoder is then read and prepared. Prints medians in milliseconds, and sizes in bytes. Needs nothing but Python, and
+binutils' `strip` for the stripped size.
 """
 import ctypes
 import os
@@ -31,7 +32,13 @@ class FilterClass(ctypes.Structure):
 
 
 # Version 1, bound abs 1e-3, no models; float32, little-endian, rank 2, 64 x 64.
-WORDS = (1 | 1 << 8, *struct.unpack("<2I", struct.pack("<d", 1e-3)), 0, 0, 0, 0, 0, 0, 2 | 2 << 16, 64, 64)
+ARRAY = (0, 0, 2 | 2 << 16, 64, 64)
+WORDS = (1 | 1 << 8, *struct.unpack("<2I", struct.pack("<d", 1e-3)), 0, 0, 0, 0, *ARRAY)
+
+
+def words_of(bundle):
+    """Version 1, bound latent, the named bundle."""
+    return (1 | 5 << 8 | 2 << 20, 0, 0, *struct.unpack("<4I", bytes.fromhex(bundle)[:16]), *ARRAY)
 
 
 def call(entry, libc, flags, data):
@@ -53,6 +60,10 @@ def load(plugin):
 
 
 def main():
+    global WORDS
+    if "--bundle" in sys.argv:
+        WORDS = words_of(sys.argv[sys.argv.index("--bundle") + 1])
+    model = sys.argv[-2:] if "--bundle" in sys.argv else []
     if sys.argv[1] == "--chunk":
         entry, libc, _, _ = load(sys.argv[2])
         ramp = b"".join(struct.pack("<f", i * 0.01 + (i * 7919 % 101) * 0.003) for i in range(64 * 64))
@@ -72,12 +83,13 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         chunk = os.path.join(folder, "chunk")
         with open(chunk, "wb") as file:
-            subprocess.run([sys.executable, __file__, "--chunk", plugin], stdout=file, check=True)
-        command = [sys.executable, __file__, "--decode", plugin, chunk]
+            subprocess.run([sys.executable, __file__, "--chunk", plugin, *model], stdout=file, check=True)
+        command = [sys.executable, __file__, "--decode", plugin, chunk, *model]
         times = [subprocess.run(command, check=True, capture_output=True).stdout.split() for _ in range(runs)]
+        firsts = sorted(1e3 * float(t[1]) for t in times)
         load_ms, first_ms, next_ms = (1e3 * statistics.median(float(t[i]) for t in times) for i in range(3))
         print(f"dlopen {load_ms:.2f} ms; dlopen to first decoded chunk {first_ms:.2f} ms; next chunk {next_ms:.3f} ms "
-              f"(64 x 64 float32, median of {runs} processes)")
+              f"(64 x 64 float32, median of {runs} processes; to first decoded chunk ({firsts[0]:.2f} to {firsts[-1]:.2f}))")
         if shutil.which("strip"):
             stripped = os.path.join(folder, "stripped.so")
             subprocess.run(["strip", "-o", stripped, plugin], check=True)

@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Speed and memory against targets, peers beside ours in the same run.
+
+    .venv/bin/python tests/demo/speed.py [--bin target/release] [--data ../shared/data] [--repeat 3] [ROW ...]
+    .venv/bin/python tests/demo/speed.py scaling --sizes 1,16,256,8192      # MiB; the last takes a while
+    .venv/bin/python tests/demo/speed.py -o docs/benchmarks/0.1.0.json
+
+Rows: inference, encoders, fields, models, tables, threads, memory, plugin, allocations, scaling; all but the last unless
+named. Prints what was measured, over how many, the spread (smallest to largest), and the target. Ratios of speeds are of two
+programs run one after the other; seconds are of the processor where one core is meant, and of the clock where threads are.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+FIELDS = ["climate_ccsm_trefht", "cfd_wmag_91", "cfd_vorticity_512", "climate_um_eastward_wind", "terrain_surface_height"]
+TABLES = ["hep_alice_hypertriton", "hep_cms_dimuon_2011"]
+
+
+def geometric_mean(numbers):
+    return float(np.exp(np.mean(np.log(numbers)))) if len(numbers) else float("nan")
+
+
+class Table:
+    """Lines of the table, printed as they come."""
+
+    def __init__(self):
+        self.rows = []
+        print(f"{'path':66} {'target':>8} {'measured':>9}  spread")
+
+    def add(self, path, target, values, unit="", at_most=False, about=""):
+        values = sorted(values)
+        if not values:
+            print(f"{path:66} {target:>8} {'-':>9}  {about}")
+            return
+        middle = statistics.median(values)
+        kept = middle <= target if at_most else middle >= target
+        spread = f"{values[0]:.3g} to {values[-1]:.3g}, n = {len(values)}"
+        limit = ("<= " if at_most else "") + f"{target:g}{unit}"
+        print(f"{path:66} {limit:>8} {middle:>8.3g}{unit}  {spread}{'' if kept else '   MISSED'} {about}", flush=True)
+        self.rows.append({"path": path, "target": target, "at_most": at_most, "unit": unit, "values": values, "median": middle})
+
+
+class Run:
+    def __init__(self, arguments, folder):
+        self.bin = Path(arguments.bin).resolve()
+        self.data = Path(arguments.data)
+        self.repeat = arguments.repeat
+        self.mib = arguments.mib
+        self.sizes = [int(s) for s in arguments.sizes.split(",")]
+        self.folder = folder
+        self.table = Table()
+        plugin = next((p for p in (self.bin, self.bin / "deps") if (p / "libbaler_hdf5.so").exists()), self.bin)
+        self.library = plugin / "libbaler_hdf5.so"
+        self.environment = dict(os.environ, BALER_PLUGIN_PATH=str(plugin), BALER_PYTHON=sys.executable)
+
+    def baler(self, *arguments):
+        """Runs the program: seconds of the clock, and the most memory it held, in bytes."""
+        start = time.perf_counter()
+        command = [self.bin / "baler", *map(str, arguments), "--quiet"]
+        child = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"baler {' '.join(map(str, arguments))}: exit code {child.returncode}")
+        return time.perf_counter() - start, usage.ru_maxrss * 1024
+
+    def bench(self, names, *flags):
+        """Results of `baler bench` by set, then by codec."""
+        out = self.folder / "bench.json"
+        files = [p for n in names for p in sorted(self.data.glob(n + ".*"))]
+        command = [self.bin / "baler", "bench", *files, *flags, "--rel", "1e-3", "--repeat", str(self.repeat)]
+        subprocess.run([*command, "-o", out, "--force", "--quiet"], env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        sets = json.loads(out.read_text())["sets"]
+        return {s["name"]: {r["codec"]: r for r in s["results"] if r["bound"]["kind"] == "rel"} for s in sets}
+
+    def criterion(self, bench, wanted):
+        """Medians and their intervals of criterion's benches, in nanoseconds, by group and by name."""
+        environment = dict(os.environ)
+        try:
+            import onnxruntime
+
+            library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so*"))
+            environment["ORT_DYLIB_PATH"] = str(library[0]) if library else ""
+        except ImportError:
+            pass
+        environment.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
+        profile = ["--profile", "dev"] if self.bin.name == "debug" else []
+        command = ["cargo", "bench", "--quiet", *profile, "-p", "baler-codec", "--bench", bench, "--", wanted]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        found = {}
+        for file in Path(environment["CARGO_TARGET_DIR"], "criterion").glob("*/*/new/estimates.json"):
+            median = json.loads(file.read_text())["median"]
+            interval = median["confidence_interval"]
+            group, name = file.parts[-4], file.parts[-3]
+            about = json.loads(file.with_name("benchmark.json").read_text())
+            each = (about["throughput"] or {}).get("Elements") or 1
+            found.setdefault(group, {})[name] = [
+                interval["lower_bound"] / each, median["point_estimate"] / each, interval["upper_bound"] / each
+            ]
+        return found
+
+    # Rows of the table.
+
+    def inference(self):
+        times = self.criterion("inference", "^24-200-100-50-14/").get("24-200-100-50-14", {})
+        runtime = times.pop("onnxruntime", None)
+        if not runtime:
+            return self.table.add("inference 24-200-100-50-14 / ONNX Runtime, 1 thread", 1.4, [], about="no ONNX Runtime")
+        ours = min(times.values(), key=lambda t: t[1])
+        self.table.add("inference 24-200-100-50-14 / ONNX Runtime, 1 thread", 1.4, [r / o for r, o in zip(runtime, ours)])
+
+    def encoders(self):
+        times = self.criterion("inference", "^24-20-10-6/").get("24-20-10-6", {})
+        times.pop("onnxruntime", None)
+        ours = min(times.values(), key=lambda t: t[1])
+        self.table.add("encoder inferences a second, 24-20-10-6, millions", 20, [1e3 / t for t in ours], " M")
+
+    def against_sz3(self, what, names, *flags, targets=(2, 1.5)):
+        sets = self.bench(names, "--through-h5", "--peers", "sz3-h5", *flags)
+        for direction, target in zip(("encode", "decode"), targets):
+            key = direction + "_mb_s"
+            ratios = [s["baler-h5"][key] / s["sz3-h5"][key] for s in sets.values() if "baler-h5" in s and "sz3-h5" in s]
+            mean = f"geometric mean {geometric_mean(ratios):.3g}"
+            self.table.add(f"{direction}, {what}, rel 1e-3, h5py / SZ3's filter", target, ratios, about=mean)
+
+    def fields(self):
+        self.against_sz3("no model, fields", FIELDS, "--model", "none")
+
+    def models(self):
+        self.against_sz3("with models, fields", FIELDS, "--allow-seen", targets=(1, 1))
+        self.against_sz3("with models, tables", TABLES, "--allow-seen", targets=(1, 1))
+
+    def tables(self):
+        sets = self.bench(TABLES, "--peers", "q-pcodec", "--allow-seen")
+        ratios = [s["baler"]["decode_mb_s"] / s["q-pcodec"]["decode_mb_s"] for s in sets.values() if "q-pcodec" in s]
+        self.table.add("decode of tables / pcodec of their quantised columns", 0.4, ratios)
+
+    def field(self, mib, name="field.npy"):
+        """A file of this size, waves and noise, written piece by piece."""
+        path = self.folder / name
+        rows = mib * (1 << 20) // 4 // (256 * 256)
+        values = np.lib.format.open_memmap(path, mode="w+", dtype="<f4", shape=(rows, 256, 256))
+        y, x = np.mgrid[0:256, 0:256].astype("f4")
+        noise = np.random.default_rng(1).normal(size=(256, 256)).astype("f4")
+        for row in range(rows):
+            frame = np.sin(x / 40 + row / 30) * np.cos(y / 30 - row / 50) + 0.3 * np.sin((x + y) / 11)
+            values[row] = frame + 0.002 * np.roll(noise, row * 7)
+            if row % 512 == 511:
+                values.flush()
+        del values
+        return path
+
+    def threads(self):
+        field, f = self.field(self.mib), self.folder
+        flags = ["--abs", "0.01", "--model", "none", "--force"]
+        # Enough chunks for two threads.
+        chunks = ["--chunk-mib", min(4, self.mib / 8)]
+        self.baler("compress", field, f / "field.baler", *flags, *chunks)
+        self.baler("convert", field, f / "field.h5", "--force")
+        self.baler("h5", "repack", f / "field.h5", f / "small.h5", *flags)
+        paths = {
+            "baler compress to .baler": ["compress", field, f / "out.baler", *flags, *chunks],
+            "baler decompress of .baler": ["decompress", f / "field.baler", f / "back.npy", "--force"],
+            "baler h5 repack": ["h5", "repack", f / "field.h5", f / "out.h5", *flags, "--no-verify"],
+            "baler h5 restore": ["h5", "restore", f / "small.h5", f / "back.h5", "--force"],
+            "baler decompress of HDF5": ["decompress", f / "small.h5", f / "back.npy", "--force"],
+        }
+        for what, arguments in paths.items():
+            # In turn: what else the machine does meets both.
+            ratios = []
+            for _ in range(self.repeat):
+                one, two = (self.baler(*arguments, "--threads", n)[0] for n in (1, 2))
+                ratios.append(one / two)
+            self.table.add(f"2 threads / 1, {what}, {self.mib} MiB", 1.8, ratios)
+
+    def memory(self):
+        chunk = 16 << 20
+        ratios = []
+        idle = self.baler("models", "list")[1]
+        for mib in (64, 256):
+            field = self.field(mib)
+            for arguments in (
+                ["compress", field, self.folder / "m.baler", "--abs", "0.01", "--model", "none", "--force"],
+                ["decompress", self.folder / "m.baler", self.folder / "m.npy", "--force"],
+            ):
+                ratios.append((self.baler(*arguments, "--threads", 1)[1] - idle) / chunk)
+        self.table.add("peak memory / chunk (16 MiB), files of 64 and 256 MiB", 6, ratios, at_most=True)
+
+    def plugin(self):
+        script = ROOT / "tests/hosts/cold_start.py"
+        show = subprocess.run(
+            [self.bin / "baler", "models", "show", "autoencoder-field2d", "--json"],
+            check=True, capture_output=True, text=True,
+        )
+        bundle = json.loads(show.stdout)["id"]
+        for what, extra in (("no model", []), ("a model", ["--bundle", bundle])):
+            command = [sys.executable, script, self.library, "11", *extra]
+            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            times = [float(t) for t in re.search(r"to first decoded chunk \((.*?)\)", text).group(1).split(" to ")]
+            middle = float(re.search(r"first decoded chunk ([\d.]+) ms", text).group(1))
+            self.table.add(f"plugin: dlopen to first chunk, {what}", 20, [times[0], middle, times[1]], " ms", at_most=True)
+
+    def allocations(self):
+        print("allocations per chunk: counted by `cargo test -p baler-tests --test allocations -- --nocapture`")
+
+    def scaling(self):
+        print(f"\n{'MiB':>6} {'threads':>7} {'compress s':>11} {'MB/s':>7} {'MiB held':>9} {'decompress s':>13} {'MB/s':>7} {'MiB held':>9}")
+        for mib in self.sizes:
+            field, small, back = self.field(mib), self.folder / "s.baler", self.folder / "s.npy"
+            for threads in (1, 2):
+                flags = ["--threads", threads, "--force"]
+                times = [
+                    self.baler("compress", field, small, "--abs", "0.01", "--model", "none", *flags),
+                    self.baler("decompress", small, back, *flags),
+                ]
+                (a, held_a), (b, held_b) = times
+                rate = mib * 1.048576
+                print(f"{mib:6} {threads:7} {a:11.2f} {rate / a:7.0f} {held_a / 2**20:9.0f} {b:13.2f} {rate / b:7.0f} {held_b / 2**20:9.0f}", flush=True)
+            back.unlink()
+
+
+def machine():
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    name = next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
+    wide = next((line for line in lines if line.startswith("flags")), "")
+    vectors = [v for v in ("avx512f", "avx2", "fma", "sse2") if v in wide.split()]
+    return {"processor": name, "vectors": vectors, "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def main():
+    default = ["inference", "encoders", "fields", "models", "tables", "threads", "memory", "plugin", "allocations"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", metavar="ROW", choices=[*default, "scaling", []])
+    parser.add_argument("--bin", default=ROOT / "target/release")
+    parser.add_argument("--data", default=ROOT.parent / "shared/data")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--mib", type=int, default=64, help="size of the file for `threads`")
+    parser.add_argument("--sizes", default="1,4,16,64,256")
+    parser.add_argument("-o", "--output", help="write the rows here too, as JSON")
+    arguments = parser.parse_args()
+    about = machine()
+    load = os.getloadavg()[0]
+    print(f"{about['processor']}, {about['cores']} cores, {', '.join(about['vectors'])}; load {load:.1f} at the beginning")
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(arguments, Path(folder))
+        for row in arguments.rows or default:
+            getattr(run, row)()
+    if arguments.output:
+        result = {"schema": "baler-speed-1", "machine": about, "load": load, "rows": run.table.rows}
+        Path(arguments.output).write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
