@@ -36,6 +36,8 @@ mod entropy;
 pub mod error;
 mod family;
 pub mod inference;
+#[doc(hidden)]
+pub mod kernels;
 mod outliers;
 pub mod params;
 mod predict;

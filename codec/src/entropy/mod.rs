@@ -170,7 +170,8 @@ fn middle<'a, I: Int>(values: &'a [I], lattice: Lattice<'_>, most: usize) -> (&'
     (&values[start..start + n], extents)
 }
 
-fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
+/// Encodes with the one of these coders that gives the fewest bytes.
+pub(crate) fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
     let candidates = coders.iter().filter_map(|&coder| {
         let payload = match coder {
             PCO => pcodec::encode(values, hints),
