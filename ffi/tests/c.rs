@@ -105,6 +105,15 @@ const WAYS: &[Way] = &[
         needs: &["clang"],
         under: &[],
     },
+    // std::mdspan.
+    Way {
+        name: "clang19-c17-cpp23",
+        c: "clang-19 -std=c17",
+        cpp: "clang++-19 -std=c++23 -stdlib=libc++",
+        flags: &[],
+        needs: &["clang-19", "clang++-19 -std=c++23 -stdlib=libc++ -x c++"],
+        under: &[],
+    },
     Way {
         name: "gcc-sanitizers",
         c: "gcc -std=c11",
@@ -306,6 +315,37 @@ fn static_library(bench: &Bench, folder: &Path) -> Outcome {
     bench.run(program("examples/roundtrip.c"), &binary, &[], folder)
 }
 
+/// What is installed is what `cargo cinstall` of cargo-c makes of `[package.metadata.capi]` for Linux, and the CMake package.
+fn layout(bench: &Bench, folder: &Path) -> Outcome {
+    let destination = folder.join("package");
+    let mut install = Command::new(bench.ffi.join("install"));
+    install.args(["--prefix", "/usr", "--libdir", "lib/x86_64-linux-gnu", "--from"]).arg(bench.prefix().join("lib"));
+    run(install.env("DESTDIR", &destination))?;
+    let tree = run(bench.command("find", &destination).args([".", "!", "-type", "d", "-printf", "%P %l\n"]))?;
+    let mut found: Vec<&str> = tree.lines().map(str::trim).collect();
+    found.sort_unstable();
+    let version = env!("CARGO_PKG_VERSION");
+    let mut expected = vec![
+        "usr/include/baler.h".to_owned(),
+        "usr/include/baler.hpp".into(),
+        "usr/lib/x86_64-linux-gnu/cmake/Baler/BalerConfig.cmake".into(),
+        "usr/lib/x86_64-linux-gnu/cmake/Baler/BalerConfigVersion.cmake".into(),
+        "usr/lib/x86_64-linux-gnu/libbaler.a".into(),
+        "usr/lib/x86_64-linux-gnu/libbaler.so libbaler.so.0".into(),
+        format!("usr/lib/x86_64-linux-gnu/libbaler.so.0 libbaler.so.{version}"),
+        format!("usr/lib/x86_64-linux-gnu/libbaler.so.{version}"),
+        "usr/lib/x86_64-linux-gnu/pkgconfig/baler.pc".into(),
+    ];
+    expected.sort_unstable();
+    if found != expected {
+        return Err(format!("expected {expected:#?}, found {found:#?}"));
+    }
+    let config = destination.join("usr/lib/x86_64-linux-gnu/pkgconfig");
+    let asked = ["--modversion", "--variable=libdir", "--define-variable=prefix=/usr", "baler"];
+    let said = run(bench.command("pkg-config", folder).args(asked).env("PKG_CONFIG_PATH", config))?;
+    if said.split_whitespace().next() == Some(version) { Ok(()) } else { Err(said) }
+}
+
 /// `find_package(Baler)` and both imported targets, from a prefix that was moved after it was installed.
 fn cmake(bench: &Bench, folder: &Path) -> Outcome {
     let moved = folder.join("moved");
@@ -393,6 +433,7 @@ fn main() -> ExitCode {
     let mut trials = matrix(&bench);
     trials.extend(abi::trials(&bench));
     trials.push(trial(&bench, "static library".into(), &missing(&["gcc"]), static_library));
+    trials.push(trial(&bench, "layout".into(), &missing(&["pkg-config"]), layout));
     trials.push(trial(&bench, "cmake".into(), &missing(&["gcc", "g++", "cmake"]), cmake));
     let has_pyarrow = run(Command::new(interpreter(&bench)).args(["-c", "import numpy, pyarrow"])).is_ok();
     let needs = if has_pyarrow { Vec::new() } else { vec!["a Python with numpy and pyarrow".to_owned()] };

@@ -32,6 +32,8 @@ pub enum Need {
     OnnxRuntime,
     /// The Python wheel: `BALER_WHEEL`, or in `wheels` beside the profile's folder.
     Wheel,
+    /// An older h5py, beside the Python with the newest.
+    H5pyOfHdf5_1_14,
     /// A Python with zarr and numcodecs.
     Zarr,
     /// A Python with ROOT and uproot.
@@ -133,9 +135,16 @@ impl Bench {
                         "from importlib.util import find_spec; exit(not (find_spec('ROOT') and find_spec('uproot')))";
                     works(self.python.as_os_str(), &["-c", found]) && self.beside_python("root").is_file()
                 }
+                Need::H5pyOfHdf5_1_14 => self.h5py_of_hdf5_1_14().is_some(),
                 Need::Zarr => works(self.python.as_os_str(), &["-c", "import numcodecs, zarr"]),
             }
         })
+    }
+
+    /// The folder with the h5py that brings HDF5 1.14, for `PYTHONPATH`.
+    pub fn h5py_of_hdf5_1_14(&self) -> Option<PathBuf> {
+        let folder = self.python.ancestors().nth(2)?.join("h5py-hdf5-1.14");
+        folder.join("h5py/__init__.py").is_file().then_some(folder)
     }
 
     /// The folder of `ap_fixed.h` in hls4ml's package, which need not be able to run.
@@ -229,6 +238,10 @@ impl Need {
             Need::OnnxRuntime => "a Python with onnx and onnxruntime: set BALER_PYTHON".into(),
             Need::Wheel => "the wheel: plugins/python/build dev".into(),
             Need::Root => "a Python with root and uproot: set BALER_PYTHON".into(),
+            Need::H5pyOfHdf5_1_14 => {
+                "pip install --no-deps --target h5py-hdf5-1.14 h5py==3.14.0, in the folder of that Python's environment"
+                    .into()
+            }
             Need::Zarr => "a Python with numcodecs and zarr: set BALER_PYTHON".into(),
         }
     }

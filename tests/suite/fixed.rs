@@ -25,11 +25,19 @@ pub fn program() -> Program {
 
 /// The bundle; another `name` gives another hash.
 pub fn bundle(name: &str) -> Bundle {
+    with_program(name, program().to_json().into_bytes())
+}
+
+/// One whose encoder fails.
+pub fn broken(name: &str) -> Bundle {
+    with_program(name, b"no program".to_vec())
+}
+
+fn with_program(name: &str, program: Vec<u8>) -> Bundle {
     let float = walsh::bundle(name);
     let mut manifest = float.manifest().clone();
     manifest.encoder = Some(EncoderDefinition { arithmetic: Arithmetic::Fixed });
     manifest.format = manifest.least_format();
     let manifest = manifest.to_toml().expect("the manifest is sound");
-    let (program, decoder) = (program().to_json().into_bytes(), float.decoder_onnx().to_vec());
-    Bundle::with_fixed_encoder(&manifest, program, None, decoder, None).expect("the parts fit")
+    Bundle::with_fixed_encoder(&manifest, program, None, float.decoder_onnx().to_vec(), None).expect("the parts fit")
 }

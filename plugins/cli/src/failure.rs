@@ -1,5 +1,6 @@
 //! What went wrong, and the exit code that says so to scripts.
 
+use crate::output::OutputError;
 use baler_codec::{ErrorKind, standalone};
 use std::fmt;
 use std::io;
@@ -39,6 +40,8 @@ impl Code {
 pub struct Failure {
     pub code: Code,
     pub message: String,
+    /// Of an output, which the message names: it is not the fault of the file that was being read meanwhile.
+    is_of_output: bool,
 }
 
 /// Shorthand for everything in this program that can fail.
@@ -46,7 +49,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), is_of_output: false }
     }
 
     pub fn runtime(message: impl Into<String>) -> Self {
@@ -61,9 +64,21 @@ impl Failure {
         Self::new(Code::Damaged, message)
     }
 
-    /// The same failure with `context: ` before its message.
+    /// The same failure, of writing this file, whatever was read meanwhile.
+    #[must_use]
+    pub fn of_output(self, path: &Path) -> Self {
+        if self.is_of_output {
+            return self;
+        }
+        Self { message: format!("cannot write {}: {}", path.display(), self.message), is_of_output: true, ..self }
+    }
+
+    /// The same failure with `context: ` before its message, unless it is of an output.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
+        if self.is_of_output {
+            return self;
+        }
         self.message = format!("{context}: {}", self.message);
         self
     }
@@ -93,6 +108,9 @@ impl From<standalone::Error> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Self {
+        if e.get_ref().is_some_and(|inner| inner.is::<OutputError>()) {
+            return Self { is_of_output: true, ..Self::runtime(e.to_string()) };
+        }
         match e.kind() {
             io::ErrorKind::UnexpectedEof => Self::damaged("the file ends early: it was cut"),
             // What the zip reader says of a wrong checksum.

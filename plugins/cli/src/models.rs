@@ -5,12 +5,12 @@ use crate::failure::{Code, Failure, Result};
 use crate::outcome::{self, Outcome, bytes, number};
 use baler_codec::bundle::{Bundle, BundleId, Contents, MemorySource};
 use baler_codec::standalone::FileModels;
-use baler_codec::{ErrorKind, ModelChoice, Registry};
+use baler_codec::{ErrorKind, ModelChoice, Registry, Warnings};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Every model this program can reach.
 pub struct Models {
@@ -18,6 +18,12 @@ pub struct Models {
     file_models: Arc<FileModels>,
     /// The folder of a bundle named by file, for other programs that must find it.
     pub folder: Option<PathBuf>,
+}
+
+/// What a model that fails is told through: once in a process.
+fn warnings() -> &'static Arc<Warnings> {
+    static WARNINGS: OnceLock<Arc<Warnings>> = OnceLock::new();
+    WARNINGS.get_or_init(|| Arc::new(Warnings::new(|message| eprintln!("baler: warning: {message}"))))
 }
 
 impl Models {
@@ -30,7 +36,7 @@ impl Models {
         let file_models = Arc::new(FileModels::default());
         let mut registry = Registry::with_sources(baler_models::standard_sources());
         registry.add_source(file_models.clone());
-        registry.set_fixed_engine(baler_fpga::offload::host());
+        registry.set_fixed_engine(baler_fpga::offload::host()).set_warnings(warnings().clone());
         if !extra.is_empty() {
             registry.add_source(Arc::new(MemorySource::new(extra.to_vec())));
         }

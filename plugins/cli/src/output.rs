@@ -1,7 +1,9 @@
 //! Output files appear whole or not at all.
 
 use crate::failure::{Failure, InFile, Result};
+use std::fmt;
 use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempPath};
 
@@ -13,9 +15,61 @@ pub struct Output {
     force: bool,
 }
 
+/// The file behind an [`Output`]. Its errors name the destination, whoever passes them on.
+pub struct OutputFile {
+    file: File,
+    destination: PathBuf,
+}
+
+/// What an [`OutputFile`] says inside of an [`io::Error`].
+#[derive(Debug)]
+pub struct OutputError(String);
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OutputError {}
+
+impl OutputFile {
+    fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        let message = |e: &io::Error| format!("cannot write {}: {e}", self.destination.display());
+        result.map_err(|e| match e.kind() {
+            io::ErrorKind::Interrupted => e,
+            kind => io::Error::new(kind, OutputError(message(&e))),
+        })
+    }
+
+    /// See [`File::sync_all`].
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.named(self.file.sync_all())
+    }
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.file.write(bytes);
+        self.named(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.file.flush();
+        self.named(result)
+    }
+}
+
+impl Seek for OutputFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let result = self.file.seek(to);
+        self.named(result)
+    }
+}
+
 impl Output {
     /// Refuses to overwrite without `force`, before any work is done.
-    pub fn create(destination: &Path, force: bool) -> Result<(Self, File)> {
+    pub fn create(destination: &Path, force: bool) -> Result<(Self, OutputFile)> {
         refuse_overwrite(destination, force)?;
         let folder = match destination.parent() {
             Some(p) if !p.as_os_str().is_empty() => p,
@@ -33,8 +87,15 @@ impl Output {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let (file, unfinished) = builder.tempfile_in(folder).in_file(destination)?.into_parts();
+        let made = builder.tempfile_in(folder).map_err(|e| Failure::runtime(format!("cannot write into it: {e}")));
+        let (file, unfinished) = made.in_file(folder)?.into_parts();
+        let file = OutputFile { file, destination: destination.to_owned() };
         Ok((Self { destination: destination.to_owned(), unfinished, force }, file))
+    }
+
+    /// What the file will be called.
+    pub fn destination(&self) -> &Path {
+        &self.destination
     }
 
     /// Where to write, for libraries that want a path.

@@ -11,7 +11,7 @@
 use crate::cd_values::Request;
 use crate::h5::{Api, H5_DEFAULT, Handle, Herr, Hid};
 use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents, MemorySource};
-use baler_codec::{Error, ModelChoice, Registry, Result};
+use baler_codec::{Error, ModelChoice, Registry, Result, Warnings};
 use libc::{c_char, c_uint, c_void};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr};
@@ -61,6 +61,13 @@ fn sources(api: Option<&'static Api>) -> Vec<Arc<dyn BundleSource>> {
     all
 }
 
+/// Where the process hears what was written another way than asked for: a filter that succeeds has no other channel that
+/// users of h5repack, h5py or netCDF see.
+pub(crate) fn warnings() -> &'static Arc<Warnings> {
+    static WARNINGS: OnceLock<Arc<Warnings>> = OnceLock::new();
+    WARNINGS.get_or_init(|| Arc::new(Warnings::new(|message| eprintln!("Baler filter: warning: {message}"))))
+}
+
 /// Sources for decoding.
 pub(crate) fn decoding_registry(api: Option<&'static Api>) -> Registry {
     Registry::with_sources(sources(api))
@@ -84,7 +91,7 @@ pub(crate) fn encoding_registry(
             Registry::with_sources([Some(baler_models::builtin()), find(id).ok().map(only)].into_iter().flatten())
         }
     };
-    registry.set_fixed_engine(baler_fpga::offload::host());
+    registry.set_fixed_engine(baler_fpga::offload::host()).set_warnings(warnings().clone());
     Ok(registry)
 }
 

@@ -121,8 +121,8 @@ pub fn encode_chunk(words: &[u32], values: &[u8]) -> Result<Vec<u8>> {
 /// Writes the chunks of one dataset as the filter does, for any number of threads at once.
 pub struct ChunkEncoder {
     request: Request,
-    /// None where the models that were asked for are not to be had.
-    registry: Option<Registry>,
+    /// An error where the models that were asked for are not to be had.
+    registry: Result<Registry>,
 }
 
 impl ChunkEncoder {
@@ -132,27 +132,38 @@ impl ChunkEncoder {
     /// Words that are not of this filter.
     pub fn new(words: &[u32], find: &dyn Fn(&BundleId) -> Result<Arc<Bundle>>) -> Result<Self> {
         let request = Request::from_words(words)?;
-        let registry = bundles::encoding_registry(find, &request).ok();
+        let registry = bundles::encoding_registry(find, &request);
         Ok(Self { request, registry })
     }
 
-    /// The chunk for these values: within the bound as asked, or if that cannot be done without loss.
+    /// The chunk for these values: as asked, or if that cannot be done, which is told of, without a model.
     ///
     /// What can go wrong was looked at when the dataset was created. By now a program's data are at stake, and HDF5 2.0
-    /// crashes when a filter fails while a file is closed: the chunk is kept without loss, which is within every bound.
+    /// crashes when a filter fails while a file is closed: if nothing else will do the chunk is kept without loss, which
+    /// is within every bound.
     ///
     /// # Errors
     /// Values that are not those of a chunk.
     pub fn encode(&self, values: &[u8]) -> Result<Vec<u8>> {
         let mut params = chunk_params(&self.request, values)?;
-        if let Some(registry) = &self.registry
-            && let Ok(stream) = encode(&params, values, registry)
-        {
-            return Ok(stream);
-        }
-        params.bound = Bound::Lossless;
+        let failed = match &self.registry {
+            Ok(registry) => match encode(&params, values, registry) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        let message = format!("a chunk is not written as asked, but without a model and within the bound: {failed}");
+        bundles::warnings().tell(&failed, &message);
         params.model = ModelChoice::None;
-        encode(&params, values, &Registry::new())
+        params.check_decode = false;
+        if params.bound == Bound::Latent {
+            params.bound = Bound::Lossless;
+        }
+        encode(&params, values, &Registry::new()).or_else(|_| {
+            params.bound = Bound::Lossless;
+            encode(&params, values, &Registry::new())
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::bundles;
 use crate::cd_values::{self, Array, MAX_WORDS, Request};
 use crate::datatype::element_of;
 use crate::h5::{Api, Herr, Hid, Hsize, api_of};
-use baler_codec::{Bound, Error, ModelChoice, Params, Registry, Result};
+use baler_codec::{Bound, Error, ErrorKind, ModelChoice, Params, Registry, Result};
 use libc::{c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -221,9 +221,14 @@ fn choose_model(api: &'static Api, mut request: Request, store: bool) -> Result<
                     array.shape
                 )));
             }
-            Registry::new().set_fixed_engine(baler_fpga::offload::host()).encoder(&bundle)?;
-            if store && !request.embed && !bundles::is_builtin(&id) {
-                request.embed = !bundles::write_to_file(api, &bundle);
+            match Registry::new().set_fixed_engine(baler_fpga::offload::host()).encoder(&bundle) {
+                Err(e) if request.bound == Bound::Latent || e.kind() == ErrorKind::ModelMissing => return Err(e),
+                // The filter tells of it, and writes the data without the model.
+                Err(_) => {}
+                Ok(_) if store && !request.embed && !bundles::is_builtin(&id) => {
+                    request.embed = !bundles::write_to_file(api, &bundle);
+                }
+                Ok(_) => {}
             }
         }
         ModelChoice::Auto => {

@@ -4,16 +4,20 @@ use crate::array::{Array, Bytes, give, typestr};
 use crate::error::{detached, raise};
 use crate::options::{Options, is_builtin, standard};
 use baler_codec::bundle::{Bundle, MemorySource};
-use baler_codec::{Limits, Registry, decode, describe, encode};
+use baler_codec::{Limits, Registry, Warnings, decode, describe, encode};
+use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use std::ffi::CString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Encodes and decodes chunks with the models it knows. Any number of threads may use one at once.
 #[pyclass(frozen, module = "baler._baler")]
 pub(crate) struct Codec {
     registry: Registry,
+    /// What the encoder has told and Python has not heard yet.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Codec {
@@ -41,7 +45,12 @@ impl Codec {
             bundles.push(Bundle::parse(bytes.as_bytes()).map_err(|e| raise(py, &e))?);
         }
         registry.add_source(Arc::new(MemorySource::new(bundles.into_iter().map(Arc::new).collect())));
-        Ok(Self { registry })
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        registry.set_warnings(Arc::new(Warnings::new(move |message| {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
+        })));
+        Ok(Self { registry, told })
     }
 
     /// One chunk.
@@ -55,6 +64,10 @@ impl Codec {
         let (params, registry) = options.params(py, &array, &self.registry)?;
         let values = array.bytes();
         let chunk = detached(py, || encode(&params, values, &registry))?;
+        for message in std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner)) {
+            let message = CString::new(message.replace('\0', "?")).unwrap_or_default();
+            PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 2)?;
+        }
         Ok(PyBytes::new(py, &chunk))
     }
 

@@ -1,5 +1,6 @@
 //! What is fuzzed: one file and one line each.
 
+mod abi;
 mod bombs;
 mod bundle;
 mod cd_values;
@@ -8,6 +9,7 @@ mod files;
 mod onnx;
 mod program;
 mod standalone;
+mod table;
 
 /// One reader of foreign bytes.
 pub struct Target {
@@ -33,6 +35,9 @@ pub const TARGETS: &[Target] = &[
     cd_values::TARGET,
     standalone::TARGET,
     program::TARGET,
+    abi::TARGET,
+    table::TARGET,
+    table::PARQUET,
     files::TARGET,
 ];
 

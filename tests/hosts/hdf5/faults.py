@@ -59,6 +59,33 @@ def disk_full(*command):
     check(digest("in.h5") == before, "the input has changed")
 
 
+def read_only():
+    """A file and a folder that may not be written: read as ever, and any writing is an error that changes nothing."""
+    data = field((64, 64), "f4")
+    os.mkdir("kept")
+    with h5py.File("kept/in.h5", "w") as file:
+        create(file, "d", data, words(ABS, 0.01))
+    before = digest("kept/in.h5")
+    os.chmod(".", 0o755), os.chmod("kept", 0o555), os.chmod("kept/in.h5", 0o444)
+
+    def body():
+        if os.geteuid() == 0:
+            os.setgid(65534), os.setuid(65534)
+        with h5py.File("kept/in.h5") as file:
+            if broken(data, file["d"][()], ABS, 0.01):
+                raise AssertionError("wrong values")
+        for name, mode in [("kept/in.h5", "r+"), ("kept/in.h5", "w"), ("kept/new.h5", "w")]:
+            try:
+                h5py.File(name, mode)
+            except OSError:
+                continue
+            raise AssertionError(f"{name} could be opened to write")
+
+    check(in_child(body) == 0)
+    check(digest("kept/in.h5") == before and os.listdir("kept") == ["in.h5"])
+    os.chmod("kept", 0o755)
+
+
 # --- killed ---------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +215,30 @@ def fork_after_load():
         check(broken(data, file["d"][()], ABS, 0.01) == 0)
 
 
+def hdf5_closes_first(path):
+    """H5close, which unloads plugins, after the filter was used: it still answers who has a handle, and the process ends as it
+    should, through all exit handlers and destructors."""
+    here = str(Path(__file__).parent)
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import faults; faults.close_hdf5(sys.argv[2])"
+    process = subprocess.run([sys.executable, "-c", script, here, path], capture_output=True, text=True)
+    check(process.returncode == 0 and process.stdout == "closed\n", (process.returncode, process.stdout, process.stderr))
+
+
+def close_hdf5(path):
+    cases.write_pair("pair.h5")
+    with h5py.File("pair.h5") as file:
+        file["a"][()]
+    entry = entry_of(ctypes.CDLL(path, mode=os.RTLD_LOCAL))
+    names = {line.split()[-1] for line in open("/proc/self/maps") if "/libhdf5" in line and "_hl" not in line}
+    assert names, "no libhdf5 is loaded"
+    for name in names:
+        ctypes.CDLL(name).H5close()
+    pool = [threading.Thread(target=round_trip, args=(entry,)) for _ in range(4)]
+    [t.start() for t in pool]
+    [t.join() for t in pool]
+    print("closed", flush=True)
+
+
 def entry_of(library):
     library.H5PLget_plugin_info.restype = ctypes.POINTER(FilterClass)
     return library.H5PLget_plugin_info().contents
@@ -277,6 +328,26 @@ def large_chunk():
     for begin in range(0, n, 1 << 26):
         piece = back[begin : begin + (1 << 26)]
         check((piece == np.tile(np.arange(64, dtype="u1"), len(piece) // 64)).all())
+
+
+def large_dataset():
+    """More than 2 GiB in chunks of 64 MiB, written and read."""
+    rows, width = 40, 1 << 24
+    row = np.sin(np.arange(width, dtype="f4") * np.float32(1e-3))
+    begin = time.monotonic()
+    with h5py.File("large.h5", "w") as file:
+        dataset = create(file, "d", None, words(ABS, 1e-3, effort=1), shape=(rows, width), chunks=(1, width), dtype="f4")
+        for i in range(rows):
+            dataset[i] = row + np.float32(i)
+    written = time.monotonic()
+    with h5py.File("large.h5") as file:
+        for i in range(rows):
+            back = file["d"][i]
+            check(broken(row + np.float32(i), back, ABS, 1e-3) == 0)
+    read = time.monotonic()
+    mib = rows * width * 4 / 2**20
+    cases.NOTES.append(f"{mib:.0f} MiB became {Path('large.h5').stat().st_size / 2**20:.0f}; written at "
+                       f"{mib / (written - begin):.0f} MiB/s, read and checked at {mib / (read - written):.0f}")
 
 
 if __name__ == "__main__":

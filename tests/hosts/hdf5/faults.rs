@@ -20,6 +20,8 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     let mut trials = vec![
         simple("thousands_of_chunks", 9),
         simple("fork_after_load", 9),
+        simple("read_only", 2),
+        with_plugin("hdf5_closes_first"),
         with_plugin("unloaded"),
         with_plugin("low_stack"),
         bench.trial("hdf5::faults::loaded_twice", h5py, loaded_twice),
@@ -34,10 +36,12 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             fault(bench, folder, &["killed_appends", &kills()], 2)
         }),
         bench.trial("cli::faults::disk_full", &[Need::Baler], cli_disk_full),
+        bench.trial("cli::faults::encoder_fails", &[Need::Baler], cli_encoder_fails),
     ];
     // 20 GiB of memory are not for every machine.
     if std::env::var_os("BALER_TEST_LARGE").is_some() {
         trials.push(simple("large_chunk", 30));
+        trials.push(simple("large_dataset", 40));
     }
     trials
 }
@@ -64,9 +68,7 @@ fn loaded_twice(bench: &Bench, folder: &Path) -> Outcome {
 
 /// The command line without room for its output: an error, and nothing half written left behind.
 fn cli_disk_full(bench: &Bench, folder: &Path) -> Outcome {
-    let mut npy = b"\x93NUMPY\x01\0\x76\0{'descr': '<f8', 'fortran_order': False, 'shape': (200000,), }".to_vec();
-    npy.resize(127, b' ');
-    npy.push(b'\n');
+    let mut npy = npy_header("<f8", "(200000,)");
     let mut random = 1u64;
     npy.extend((0..200_000).flat_map(|_| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -75,7 +77,14 @@ fn cli_disk_full(bench: &Bench, folder: &Path) -> Outcome {
     std::fs::write(folder.join("in.npy"), npy).map_err(|e| e.to_string())?;
     let limited = "trap '' XFSZ; ulimit -f 100; exec \"$0\" compress in.npy out.baler --rel 1e-6";
     let text = failure(bench.command(folder, "sh").args(["-c", limited]).arg(bench.baler()))?;
-    contains(&text, "File too large")?;
+    contains(&text, "cannot write out.baler: File too large")?;
+    if text.contains("in.npy") {
+        return Err(format!("the input is blamed: {text}"));
+    }
+    // Nor can it write where nobody can: the folder is named.
+    let nowhere =
+        failure(bench.command(folder, bench.baler()).args(["compress", "in.npy", "/sys/out.baler", "--rel", "1e-6"]))?;
+    contains(&nowhere, "/sys: cannot write into it")?;
     let left: Vec<String> = std::fs::read_dir(folder)
         .map_err(|e| e.to_string())?
         .flatten()
@@ -86,4 +95,33 @@ fn cli_disk_full(bench: &Bench, folder: &Path) -> Outcome {
         return Err(format!("left behind: {left:?}"));
     }
     Ok(vec![text.trim().to_owned()])
+}
+
+/// A model that fails: the file is written without it, within the bound, and it is said once.
+fn cli_encoder_fails(bench: &Bench, folder: &Path) -> Outcome {
+    let mut npy = npy_header("<f4", "(256, 64)");
+    npy.extend((0..256 * 64).flat_map(|i| (i as f32 * 0.01).sin().to_le_bytes()));
+    let bundle = baler_tests::fixed::broken("broken").to_bytes(baler_codec::bundle::Contents::Full);
+    for (name, bytes) in [("in.npy", npy), ("broken.bundle", bundle)] {
+        std::fs::write(folder.join(name), bytes).map_err(|e| e.to_string())?;
+    }
+    let arguments =
+        ["compress", "in.npy", "out.baler", "--abs", "1e-3", "--model", "broken.bundle", "--chunk-mib", "0.01"];
+    let output = bench.command(folder, bench.baler()).args(arguments).output().map_err(|e| e.to_string())?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() || told.matches("warning: model broken").count() != 1 {
+        return Err(format!("{}: expected success and one warning:\n{told}", output.status));
+    }
+    contains(&told, "within the same bound")?;
+    bench.run(folder, &bench.baler().to_string_lossy(), &["verify", "in.npy", "out.baler"])?;
+    Ok(vec![told.trim().to_owned()])
+}
+
+fn npy_header(dtype: &str, shape: &str) -> Vec<u8> {
+    let header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}");
+    let mut npy = b"\x93NUMPY\x01\0\x76\0".to_vec();
+    npy.extend(header.as_bytes());
+    npy.resize(127, b' ');
+    npy.push(b'\n');
+    npy
 }

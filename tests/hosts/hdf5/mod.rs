@@ -5,7 +5,7 @@ mod models;
 mod programs;
 mod repack;
 
-use crate::bench::{Bench, Need, PLUGIN};
+use crate::bench::{Bench, Need, PLUGIN, checks, success};
 use baler_codec::Bound;
 use baler_hdf5::cd_values::Request;
 use libtest_mimic::Trial;
@@ -28,6 +28,9 @@ const CASES: &[(&str, usize)] = &[
     ("threads", 64),
 ];
 
+/// Those of them that are run with HDF5 1.14 too, between the system's 1.10 and the newest h5py's.
+const CASES_OF_HDF5_1_14: &[&str] = &["element_types", "special_values", "ranks", "growing", "refusals", "threads"];
+
 /// Every trial of this host.
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = CASES
@@ -38,6 +41,14 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             })
         })
         .collect();
+    for &(case, least) in CASES.iter().filter(|(case, _)| CASES_OF_HDF5_1_14.contains(case)) {
+        let needs = [Need::H5py, Need::H5pyOfHdf5_1_14];
+        trials.push(bench.trial(format!("hdf5::h5py_of_hdf5_1_14::{case}"), &needs, move |bench, folder| {
+            let mut command = bench.case_command(folder, &[case]);
+            command.env("PYTHONPATH", bench.h5py_of_hdf5_1_14().unwrap_or_default());
+            checks(success(&mut command)?, least)
+        }));
+    }
     trials.push(bench.trial("hdf5::direct_calls_from_8_threads", &[Need::H5py], |bench, folder| {
         let plugin = bench.plugin_dir.join(PLUGIN);
         bench.case(folder, &["direct", &plugin.to_string_lossy()], 1_000)

@@ -26,6 +26,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         bench.trial("hdf5::models::repacked_again", &[Need::H5py, REPACK], repacked_again),
         bench.trial("hdf5::models::netcdf", &[Need::H5py, REPACK, Need::Program("nccopy")], netcdf),
         bench.trial("hdf5::models::auto_and_latent", &[Need::H5py], auto_and_latent),
+        bench.trial("hdf5::models::encoder_fails", &[Need::H5py, REPACK], encoder_fails),
         bench.trial("hdf5::models::damaged_chunks", &[Need::H5py], damaged_chunks),
     ]
 }
@@ -212,6 +213,34 @@ fn auto_and_latent(bench: &Bench, folder: &Path) -> Outcome {
     let id = bundle.id().to_string();
     let mut command = bench.case_command(folder, &["latent_and_auto", "in.h5", &id]);
     checks(success(command.env("BALER_MODEL_PATH", folder.join("models")))?, 5)
+}
+
+/// A model that fails while data are written: they are written without it, within the bound, and it is said once.
+fn encoder_fails(bench: &Bench, folder: &Path) -> Outcome {
+    set_up(bench, folder)?;
+    let bundle = baler_tests::fixed::broken("broken");
+    std::fs::write(folder.join("models/broken.bundle"), bundle.to_bytes(Contents::Full)).map_err(|e| e.to_string())?;
+    let mut command = bench.command(folder, "h5repack");
+    command.args(["-f", &ud(&named(&bundle))?, "-l", "d:CHUNK=64x8x8", "in.h5", "out.h5"]);
+    let output = command.env("BALER_MODEL_PATH", folder.join("models")).output().map_err(|e| e.to_string())?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() || told.matches("warning").count() != 1 {
+        return Err(format!("{}: expected success and one warning:\n{told}", output.status));
+    }
+    contains(&told, &bundle.id().to_string())?;
+    contains(&told, "within the same bound")?;
+    bench.case(folder, &["filters_of", "out.h5", "d"], 1)?;
+    bench.case(folder, &["models_in", "out.h5", ""], 1)?;
+    let mut notes = bench.case(folder, &["within", "out.h5", "d", "in.h5", "d", "2", "1e-3"], 2)?;
+    notes.push(told.trim().to_owned());
+    // Latents alone cannot be written another way: refused before there are data to lose.
+    let latent = Request { bound: Bound::Latent, ..named(&bundle) };
+    let mut command = bench.command(folder, "h5repack");
+    command.args(["--enable-error-stack", "-f", &ud(&latent)?, "in.h5", "latent.h5"]);
+    // h5repack 1.10 then copies the data as they are, and is content.
+    let output = command.env("BALER_MODEL_PATH", folder.join("models")).output().map_err(|e| e.to_string())?;
+    contains(&String::from_utf8_lossy(&output.stderr), "Baler filter refused: encoder.fixed.json of bundle broken")?;
+    Ok(notes)
 }
 
 /// Every bit, every length, and noise, for a chunk that a model won.

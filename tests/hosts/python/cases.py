@@ -47,7 +47,7 @@ def within(a, b, bound):
 
 
 def doctests():
-    for name in ("baler", "baler.errors", "baler.hdf5", "baler.numcodecs", "baler.options", "baler.zarr"):
+    for name in ("baler", "baler.errors", "baler.hdf5", "baler.netcdf", "baler.numcodecs", "baler.options", "baler.zarr"):
         module = importlib.import_module(name)
         result = doctest.testmod(module, extraglobs={"np": np})
         check(result.failed == 0, name, result)
@@ -339,6 +339,33 @@ with netCDF4.Dataset("n.nc") as f:
         check(run.returncode == 0, imports, run.stderr)
         check(np.array_equal(np.load("n.npy"), expected), imports)
 
+    # Written by netCDF4 itself, whose HDF5 is another than h5py's.
+    writer = """
+import netCDF4, numpy as np, baler.netcdf
+a = np.load("a.npy")
+with netCDF4.Dataset("w.nc", "w") as f:
+    for name, extent in zip("zyx", a.shape):
+        f.createDimension(name, extent)
+    t = f.createVariable("t", "f4", tuple("zyx"), chunksizes=(1, 50, 60), fill_value=-1)
+    baler.netcdf.set_filter(t, abs=0.01, model="none")
+    t[:] = a
+    try:
+        baler.netcdf.set_filter(t, abs=-1)
+    except baler.Error as error:
+        assert "-1" in str(error), error
+    else:
+        raise AssertionError("a negative bound")
+with netCDF4.Dataset("w.nc") as f:
+    np.save("w.npy", f["t"][:].filled(np.nan))
+"""
+    np.save("a.npy", a)
+    run = subprocess.run([sys.executable, "-c", writer], capture_output=True, text=True)
+    check(run.returncode == 0, run.stderr)
+    check(within(a, np.load("w.npy"), 0.01))
+    with h5py.File("w.nc") as f:
+        check(np.array_equal(f["t"][:], np.load("w.npy")) and f["t"]._filters.keys() == {"47646"})
+        check(f["t"].id.get_storage_size() < a.nbytes / 3)
+
 
 def zarr():
     """Formats 2 and 3; chunks with the bytes of HDF5."""
@@ -389,6 +416,25 @@ def zarr():
     check(named.decode(named.encode(a), out) is out and np.array_equal(np.isnan(out), np.isnan(a)))
     raises(ValueError, "no bound", lambda: baler.zarr.Baler().encode(a))
     raises(Exception, "", lambda: zarr.create_array("bad.zarr", shape=(3,), dtype="c8", serializer=codec, compressors=None))
+
+
+def warns(bundle):
+    """A model that fails: what was asked for is written without it, and said once, in Python's own way."""
+    import warnings
+
+    a = field((64, 64))
+    codec = baler.Codec([bundle])
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        chunks = [codec.compress(a, abs=1e-3, model="broken") for _ in range(2)]
+    check([w.category for w in heard] == [RuntimeWarning], heard)
+    message = str(heard[0].message)
+    check("broken" in message and "within the same bound" in message and heard[0].filename == __file__, heard[0])
+    check(within(a, codec.decompress(chunks[0]), 1e-3) and chunks[0] == chunks[1])
+    check(baler.info(chunks[0])["model"] is None)
+    raises(baler.Error, "", lambda: codec.compress(a, latent=True, model="broken"))
+    # Reading is an error that says what to do.
+    raises(baler.ModelMissingError, "BALER_MODEL_PATH", lambda: codec.compress(a, abs=1e-3, model="nowhere"))
 
 
 def write_for_others(name):

@@ -19,7 +19,7 @@ const CASES: &[(&str, usize, &[Need])] = &[
     ("same_chunks", 200, &[]),
     ("carried_decoder", 2, &[]),
     ("coexistence", 12, &[]),
-    ("netcdf", 4, &[]),
+    ("netcdf", 8, &[]),
     ("zarr", 100, &[Need::Zarr]),
 ];
 
@@ -34,6 +34,11 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             })
         })
         .collect();
+    trials.push(bench.trial("python::warns", &[Need::H5py, Need::Wheel], |bench, folder| {
+        let bundle = baler_tests::fixed::broken("broken").to_bytes(baler_codec::bundle::Contents::Full);
+        std::fs::write(folder.join("broken.bundle"), bundle).map_err(|e| e.to_string())?;
+        checks(success(installed(bench, folder, "warns")?.arg("broken.bundle"))?, 6)
+    }));
     let needs = [Need::H5py, Need::Wheel, Need::Program("h5dump")];
     trials.push(bench.trial("python::h5dump_reads_what_h5py_wrote", &needs, h5dump));
     let needs = [Need::H5py, Need::Wheel, Need::Program("cc")];

@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics as ParquetStatistics;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Opens a Parquet file, encoded or not, to be read as values.
@@ -32,8 +33,10 @@ pub struct BalerParquetReaderBuilder<T: ChunkReader + Clone + 'static> {
 impl<T: ChunkReader + Clone + 'static> BalerParquetReaderBuilder<T> {
     /// `documents` are looked for where the file does not hold them itself.
     pub fn try_new(input: T, documents: Documents) -> Result<Self> {
-        let metadata = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())?;
-        Self::with_metadata(input, metadata, documents)
+        caught(|| {
+            let metadata = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())?;
+            Self::with_metadata(input, metadata, documents)
+        })
     }
 
     /// The same with metadata that are loaded already.
@@ -157,7 +160,7 @@ impl<T: ChunkReader + Clone + 'static> BalerParquetReaderBuilder<T> {
         if let Some(row_groups) = self.row_groups {
             builder = builder.with_row_groups(row_groups);
         }
-        let batches = builder.build()?;
+        let batches = caught(|| Ok(builder.build()?))?;
         // The reader's schema has no metadata of the file.
         let metadata = self.metadata.schema().metadata().clone();
         let schema = Schema::new_with_metadata(batches.schema().fields().clone(), metadata);
@@ -172,13 +175,20 @@ impl<T: ChunkReader + Clone + 'static> BalerParquetReaderBuilder<T> {
             .filter(|&i| asked.contains(decoder.schema().field(i).name()))
             .collect();
         let schema = Arc::new(decoder.schema().project(&wanted)?);
-        Ok(BalerParquetReader { batches, decoder, wanted, schema })
+        Ok(BalerParquetReader { batches: Some(batches), decoder, wanted, schema })
     }
+}
+
+/// What `work` gives. Over some damaged files the arithmetic of the `parquet` crate panics: that is an error like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let damaged = || Err(Error::corrupt("the Parquet file is damaged: what it says of its pages cannot be"));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| damaged())
 }
 
 /// Batches of values.
 pub struct BalerParquetReader {
-    batches: ParquetRecordBatchReader,
+    /// None after an error.
+    batches: Option<ParquetRecordBatchReader>,
     decoder: Decoder,
     wanted: Vec<usize>,
     schema: SchemaRef,
@@ -190,9 +200,9 @@ impl BalerParquetReader {
         self.decoder.documents()
     }
 
-    fn decoded(&mut self, batch: std::result::Result<RecordBatch, ArrowError>) -> Result<RecordBatch> {
+    fn decoded(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         let schema = self.decoder.input();
-        let batch = RecordBatch::try_new(schema, batch?.columns().to_vec())?;
+        let batch = RecordBatch::try_new(schema, batch.columns().to_vec())?;
         Ok(self.decoder.decode(&batch)?.project(&self.wanted)?)
     }
 }
@@ -201,8 +211,13 @@ impl Iterator for BalerParquetReader {
     type Item = std::result::Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batches.next()?;
-        Some(self.decoded(batch).map_err(ArrowError::from))
+        let batches = self.batches.as_mut()?;
+        let batch = caught(|| Ok(batches.next().transpose()?)).transpose()?;
+        let decoded = batch.and_then(|batch| self.decoded(batch));
+        if decoded.is_err() {
+            self.batches = None;
+        }
+        Some(decoded.map_err(ArrowError::from))
     }
 }
 

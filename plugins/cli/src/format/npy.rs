@@ -5,10 +5,9 @@
 
 use super::{Array, Sink, Source, open_file};
 use crate::failure::{Failure, InFile, Result};
-use crate::output::Output;
+use crate::output::{Output, OutputFile};
 use baler_codec::standalone::Container;
 use baler_codec::{ByteOrder, Dtype};
-use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +59,7 @@ impl Source for NpySource {
 
 /// Writes the one array there may be.
 pub struct NpySink {
-    out: BufWriter<File>,
+    out: BufWriter<OutputFile>,
     output: Output,
     written: bool,
 }

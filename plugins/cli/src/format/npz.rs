@@ -3,7 +3,7 @@
 use super::npy::{header_bytes, read_header};
 use super::{Array, Sink, Source, open_file};
 use crate::failure::{Failure, InFile, Result};
-use crate::output::Output;
+use crate::output::{Output, OutputFile};
 use baler_codec::standalone::Container;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -94,7 +94,7 @@ fn zip_failure(e: zip::result::ZipError) -> Failure {
 
 /// Writes an archive as `numpy.savez` does: nothing compressed.
 pub struct NpzSink {
-    zip: ZipWriter<BufWriter<File>>,
+    zip: ZipWriter<BufWriter<OutputFile>>,
     output: Output,
 }
 

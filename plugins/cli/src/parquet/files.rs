@@ -1,7 +1,7 @@
 //! Files and folders of a table: what becomes what, which are done, and work on several at a time.
 
 use crate::failure::{Failure, InFile, Result};
-use crate::output::Output;
+use crate::output::{Output, OutputFile};
 use crate::progress::Progress;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -95,7 +95,11 @@ pub fn fingerprint(path: &Path) -> Result<String> {
 }
 
 /// Writes a file under another name, makes it durable, and gives it its name: it is whole or not there, whatever happens.
-pub fn write_whole<T>(path: &Path, force: bool, write: impl FnOnce(File) -> Result<(File, T)>) -> Result<T> {
+pub fn write_whole<T>(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(OutputFile) -> Result<(OutputFile, T)>,
+) -> Result<T> {
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).in_file(folder)?;
         remove_unfinished(folder, path);

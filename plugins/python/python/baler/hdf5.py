@@ -60,8 +60,12 @@ class Baler(h5py.filters.FilterRefBase):
         self.filter_options = _baler.request_words(complete(options))
 
 
-def _other_libraries() -> Iterator[str]:
-    """Every libhdf5 in this process, by its file. Linux only: elsewhere h5py's is the only one that is found."""
+def libraries(*names: str) -> Iterator[str]:
+    """Every library of these names in this process, by its file; Linux only.
+
+    >>> len(list(libraries("libc"))) > 0
+    True
+    """
     try:
         with open("/proc/self/maps") as maps:
             files = {line.split(maxsplit=5)[5].strip() for line in maps if line.count(" ") > 4 and "/" in line}
@@ -69,7 +73,7 @@ def _other_libraries() -> Iterator[str]:
         return
     for file in sorted(files):
         name = os.path.basename(file)
-        if name.startswith(("libhdf5-", "libhdf5.", "libhdf5_serial.")) and ".so" in name:
+        if name.startswith(tuple(f"{stem}{end}" for stem in names for end in "-.")) and ".so" in name:
             yield file
 
 
@@ -83,7 +87,8 @@ def register() -> list[str]:
     """
     h5py.h5z.register_filter(_baler.filter_class())
     done = []
-    for file in _other_libraries():
+    # Elsewhere than on Linux h5py's is the only one that is found.
+    for file in libraries("libhdf5", "libhdf5_serial"):
         library = ctypes.CDLL(file)
         if library.H5Zregister(ctypes.c_void_p(_baler.filter_class())) >= 0:
             done.append(file)

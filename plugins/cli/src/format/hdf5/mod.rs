@@ -450,7 +450,8 @@ impl Sink for Hdf5Sink {
             *first = n_rows as usize;
         }
         let slab = slab(&array.shape, rows);
-        with_type!(array.dtype, T => write_slab::<T>(dataset, slab, &shape, bytes, array.byte_order))
+        let written = with_type!(array.dtype, T => write_slab::<T>(dataset, slab, &shape, bytes, array.byte_order));
+        written.map_err(|e: Failure| e.of_output(self.output.destination()))
     }
 
     fn blob(&mut self, name: &str, _bytes: &[u8]) -> Result<()> {
@@ -460,7 +461,7 @@ impl Sink for Hdf5Sink {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.open = None;
-        self.file.close().map_err(failure)?;
+        self.file.close().map_err(|e| failure(e).of_output(self.output.destination()))?;
         self.output.commit()
     }
 }
