@@ -1,8 +1,7 @@
 //! What a program costs, from the program alone: operations, widths, cycles. Look-up tables and registers are counted by
 //! synthesis, not here.
 
-use crate::emulate::signed_digits;
-use crate::fixed::Format;
+use crate::fixed::{Format, signed_digits};
 use crate::ir::{Op, Program};
 
 /// One layer.
@@ -28,6 +27,7 @@ pub struct LayerCost {
 /// The cost of each layer.
 pub fn layers(program: &Program) -> Vec<LayerCost> {
     let layers = program.layers().iter().zip(program.ranges()).enumerate();
+    let terms = |factor: i64| signed_digits(factor.into()).len();
     layers
         .map(|(i, (layer, ranges))| {
             let n_in = program.formats_before(i).len();
@@ -36,17 +36,17 @@ pub fn layers(program: &Program) -> Vec<LayerCost> {
                 Op::Dense(dense) => {
                     for (row, &bias) in dense.weights.iter().zip(&dense.biases) {
                         multiplications += row.iter().filter(|&&w| w != 0).count();
-                        let terms = row.iter().map(|&w| signed_digits(w) as usize).sum::<usize>();
+                        let terms = row.iter().map(|&w| terms(w)).sum::<usize>();
                         adders += (terms + usize::from(bias != 0)).saturating_sub(1);
                     }
                 }
                 Op::LeakyRelu { alpha, .. } => {
                     multiplications = n_in;
-                    adders = n_in * (signed_digits(*alpha) as usize).saturating_sub(1);
+                    adders = n_in * terms(*alpha).saturating_sub(1);
                 }
                 Op::ScaleShift(affine) => {
                     multiplications = affine.scales.iter().filter(|&&s| s != 0).count();
-                    adders = affine.scales.iter().map(|&s| signed_digits(s) as usize).sum();
+                    adders = affine.scales.iter().map(|&s| terms(s)).sum();
                 }
                 Op::Cast | Op::Relu | Op::Table(_) => {}
             }

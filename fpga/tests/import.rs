@@ -219,6 +219,49 @@ fn quant_nodes_fix_formats() {
     assert_eq!(program.reference(&[4, -2]).unwrap(), [3]);
 }
 
+/// Each operator by itself: the layer it becomes, and what that computes.
+#[test]
+fn every_operator_is_imported() {
+    let tensors = [
+        tensor("w", &[2, 2], &[1.0, 2.0, -3.0, 0.5]),
+        tensor("b", &[2], &[0.25, -1.0]),
+        tensor("k1", &[1, 1, 2], &[1.0, -2.0]),
+        tensor("half", &[], &[0.5]),
+    ];
+    let t = Message::default().bytes(1, b"transB").varint(3, 1);
+    let alpha = Message::default().bytes(1, b"alpha").float(2, 0.125);
+    let (x, s) = ([1.5, -2.0], |v: f64| 1.0 / (1.0 + (-v).exp()));
+    let cases: Vec<(&str, Message, Vec<f64>)> = vec![
+        ("Dense", node("Gemm", "", &["x", "w", "b"], "y", &[]), vec![1.5 + 6.0 + 0.25, 3.0 - 1.0 - 1.0]),
+        ("Dense", node("Gemm", "", &["x", "w", "b"], "y", &[t]), vec![1.5 - 4.0 + 0.25, -4.5 - 1.0 - 1.0]),
+        ("Dense", node("MatMul", "", &["x", "w"], "y", &[]), vec![7.5, 2.0]),
+        ("ScaleShift", node("Add", "", &["x", "b"], "y", &[]), vec![1.75, -3.0]),
+        ("ScaleShift", node("Sub", "", &["b", "x"], "y", &[]), vec![-1.25, 1.0]),
+        ("ScaleShift", node("Mul", "", &["x", "half"], "y", &[]), vec![0.75, -1.0]),
+        ("ScaleShift", node("Div", "", &["x", "half"], "y", &[]), vec![3.0, -4.0]),
+        ("Relu", node("Relu", "", &["x"], "y", &[]), vec![1.5, 0.0]),
+        ("LeakyRelu", node("LeakyRelu", "", &["x"], "y", &[alpha]), vec![1.5, -0.25]),
+        ("Tanh", node("Tanh", "", &["x"], "y", &[]), x.map(f64::tanh).to_vec()),
+        ("Sigmoid", node("Sigmoid", "", &["x"], "y", &[]), x.map(s).to_vec()),
+    ];
+    let import = |dims: &[i64], node: Message| Network::from_onnx(&onnx(dims, &[node], &tensors, "y")).unwrap();
+    for (kind, node, expected) in cases {
+        let network = import(&[2], node);
+        let [layer] = &network.layers[..] else { panic!("{kind}: {network:?}") };
+        assert!(format!("{:?}", layer.op).starts_with(kind) && layer.name == "my_y", "{kind}: {layer:?}");
+        assert_eq!(network.trace(&x)[0], expected, "{kind}");
+        // And on to integers, which come close.
+        let rows = [x.to_vec(), vec![-0.5, 0.75], vec![2.0, 1.0]];
+        let program = calibrated(kind, &network, &[], &rows, &Widths::uniform(&network, 12, 12)).unwrap();
+        let raw = program.reference(&program.input().quantise(&x).unwrap()).unwrap();
+        let found = program.dequantise(&raw).unwrap();
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 0.02), "{kind}: {found:?}, {expected:?}");
+    }
+    // A convolution along one axis: two steps of one channel.
+    let network = import(&[1, 4], node("Conv", "", &["x", "k1"], "y", &[ints("strides", &[2])]));
+    assert_eq!(network.trace(&[1.0, 2.0, 3.0, 5.0])[0], [-3.0, -7.0]);
+}
+
 #[test]
 fn what_has_no_fixed_point_form_is_refused_by_name() {
     let matrix = tensor("w", &[2, 2], &[1.0, 0.0, 0.0, 1.0]);
@@ -228,6 +271,14 @@ fn what_has_no_fixed_point_form_is_refused_by_name() {
         assert!(error.contains(expected) && error.contains("my_y"), "{error}");
     };
     refused(&[node("Softmax", "", &["x"], "y", &[])], "operator Softmax");
+    for op in ["Elu", "Exp", "MaxPool", "AveragePool", "ReduceMean", "ConvTranspose", "Concat", "LSTM", "Gelu"] {
+        refused(&[node(op, "", &["x", "w"], "y", &[])], &format!("operator {op}"));
+    }
+    refused(&[node("Gemm", "", &["x", "w"], "y", &[Message::default().bytes(1, b"transA").varint(3, 1)])], "transA");
+    refused(&[node("Quant", "qonnx.custom_op.general", &["x", "w", "w", "w"], "y", &[])], "zero point");
+    refused(&[node("BatchNormalization", "", &["x", "w", "w", "w", "w"], "y", &[])], "channels");
+    refused(&[node("Mul", "", &["x", "x"], "y", &[])], "constant");
+    refused(&[node("Conv", "", &["x", "w"], "y", &[])], "Conv");
     refused(&[node("MatMul", "", &["x", "w"], "a", &[]), node("Add", "", &["a", "x"], "y", &[])], "constant");
     refused(&[node("MatMul", "", &["x", "w"], "a", &[]), node("Relu", "", &["x"], "y", &[])], "branches");
     refused(&[node("Relu", "com.example", &["x"], "y", &[])], "operator Relu");

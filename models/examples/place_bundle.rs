@@ -20,13 +20,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bundle = if trained.manifest().family == Family::Predictor {
         Bundle::of_formulas(manifest, card)?
     } else {
-        let encoder = trained.encoder_onnx().ok_or("a bundle without an encoder cannot be built in")?.to_vec();
-        std::fs::write(folder.join("encoder.onnx"), &encoder)?;
         std::fs::write(folder.join("decoder.onnx"), trained.decoder_onnx())?;
         let hash = decoder_output_hash(&trained, SimdPath::available()[0])?;
         let expected = format!("{{ \"fnv1a64_of_decoder_output\": \"{hash}\" }}\n");
         std::fs::write(folder.join("expected.json"), expected)?;
-        Bundle::new(manifest, Some(encoder), trained.decoder_onnx().to_vec(), card)?
+        let decoder = trained.decoder_onnx().to_vec();
+        let encoder = trained.encoder_onnx().map(<[u8]>::to_vec);
+        if let Some(encoder) = &encoder {
+            std::fs::write(folder.join("encoder.onnx"), encoder)?;
+        }
+        match (trained.fixed_program(), encoder) {
+            (Some(program), encoder) => {
+                std::fs::write(folder.join("encoder.fixed.json"), program)?;
+                Bundle::with_fixed_encoder(manifest, program.to_vec(), encoder, decoder, card)?
+            }
+            (None, Some(encoder)) => Bundle::new(manifest, Some(encoder), decoder, card)?,
+            (None, None) => return Err("a bundle without an encoder cannot be built in".into()),
+        }
     };
     std::fs::write(folder.join("manifest.toml"), manifest)?;
     std::fs::write(folder.join(format!("{name}.bundle")), bundle.to_bytes(Contents::Full))?;

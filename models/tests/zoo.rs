@@ -59,6 +59,9 @@ fn packed_bundles_equal_their_parts() {
         let (manifest, card) = (text("manifest.toml"), Some(text("CARD.md")));
         let parts = match packed.manifest().family {
             Family::Predictor => Bundle::of_formulas(&manifest, card),
+            _ if packed.manifest().encoder.is_some() => {
+                Bundle::with_fixed_encoder(&manifest, read("encoder.fixed.json"), None, read("decoder.onnx"), card)
+            }
             _ => Bundle::new(&manifest, Some(read("encoder.onnx")), read("decoder.onnx"), card),
         };
         let parts = parts.unwrap();

@@ -16,6 +16,7 @@ mod guest;
 mod mock;
 mod opencl;
 mod queue;
+mod verilated;
 pub mod xrt;
 
 pub use queue::{Batch, Device, Refused, Ticket};
@@ -26,7 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Every kind of device.
-pub const DEVICES: &[&dyn Driver] = &[&emulator::Emulator, &mock::Mock, &opencl::OpenCl, &xrt::Xrt];
+pub const DEVICES: &[&dyn Driver] =
+    &[&emulator::Emulator, &mock::Mock, &opencl::OpenCl, &verilated::Verilated, &xrt::Xrt];
 
 /// A kind of device.
 pub trait Driver: Sync {

@@ -1,6 +1,6 @@
 //! Cycles of the fully pipelined hardware: how long a row takes, how often one may come, and what queues it needs.
 
-use crate::fixed::{Overflow, Rounding};
+use crate::fixed::{Overflow, Rounding, signed_digits};
 use crate::ir::{Op, Program};
 use baler_codec::{Error, Result};
 
@@ -48,22 +48,21 @@ pub fn timing(program: &Program, link: Link) -> Result<Timing> {
     {
         return Err(Error::invalid("clock, links and adders of a stage: expected numbers above 0"));
     }
+    let n_terms = |factor: i64| signed_digits(factor.into()).len();
+    // Of a tree of adders.
+    let levels = |n_terms: usize| n_terms.max(1).next_power_of_two().trailing_zeros();
     let mut latency = 1;
     for (layer, ranges) in program.layers().iter().zip(program.ranges()) {
         let depth = match &layer.op {
             Op::Dense(dense) => {
                 let rows = dense.weights.iter().zip(&dense.biases);
                 let terms = |(row, &bias): (&Vec<i64>, &i64)| {
-                    row.iter().map(|&w| signed_digits(w)).sum::<u32>() + u32::from(bias != 0)
+                    row.iter().map(|&w| n_terms(w)).sum::<usize>() + usize::from(bias != 0)
                 };
-                let deepest = rows.map(terms).max().unwrap_or(0).max(1);
-                u32::BITS - (deepest - 1).leading_zeros()
+                levels(rows.map(terms).max().unwrap_or(0))
             }
-            Op::LeakyRelu { alpha, .. } => u32::BITS - signed_digits(*alpha).max(1).leading_zeros(),
-            Op::ScaleShift(affine) => {
-                let deepest = affine.scales.iter().map(|&s| signed_digits(s) + 1).max().unwrap_or(1);
-                u32::BITS - (deepest - 1).leading_zeros()
-            }
+            Op::LeakyRelu { alpha, .. } => levels(n_terms(*alpha) + 1),
+            Op::ScaleShift(affine) => levels(affine.scales.iter().map(|&s| n_terms(s) + 1).max().unwrap_or(1)),
             Op::Table(_) => link.adders_per_stage,
             Op::Cast | Op::Relu => 0,
         };
@@ -86,12 +85,6 @@ pub fn timing(program: &Program, link: Link) -> Result<Timing> {
         bytes_in_per_s: rows_per_s * f64::from(bits_in) / 8.0,
         bytes_out_per_s: rows_per_s * f64::from(bits_out) / 8.0,
     })
-}
-
-/// Digits that are not zero in the canonical signed-digit form of `value`.
-pub fn signed_digits(value: i64) -> u32 {
-    let value = i128::from(value).unsigned_abs();
-    (value ^ (3 * value)).count_ones()
 }
 
 /// A stream through a design: rows come in bursts, a queue holds what it cannot take at once.
@@ -150,11 +143,6 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn signed_digits_by_hand() {
-        assert_eq!([0, 1, -1, 3, 7, -7, 11, i64::MIN].map(signed_digits), [0, 1, 1, 2, 2, 2, 3, 1]);
-    }
 
     #[test]
     fn bursts_fill_queues() {

@@ -25,7 +25,7 @@ mod plan;
 mod quantise;
 mod simd;
 
-pub use cycles::{Flow, Link, Stream, Timing, signed_digits, timing};
+pub use cycles::{Flow, Link, Stream, Timing, timing};
 pub use simd::Path;
 
 use crate::ir::Program;

@@ -25,11 +25,13 @@
 //! only `N = 0` is supported. `AP_WRAP_SM` exists for signed formats only, as its rule is about the sign bit.
 
 mod cast;
+mod digits;
 mod format;
 mod overflow;
 mod rounding;
 mod value;
 
+pub use digits::signed_digits;
 pub use format::{Format, MAX_INTEGER_BITS, MAX_WIDTH};
 pub use overflow::Overflow;
 pub use rounding::Rounding;

@@ -8,6 +8,9 @@ use crate::ir::{Accumulator, Dense, Input, Layer, Op, Program, Range, ScaleShift
 use baler_codec::bundle::Transform;
 use baler_codec::{Error, Result};
 
+/// Rows that are enough to choose formats on.
+pub const CALIBRATED_ROWS: usize = 4096;
+
 /// Bits of every tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Widths {

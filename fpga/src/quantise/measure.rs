@@ -1,5 +1,6 @@
 //! A program beside the network it was made from.
 
+use super::metric::{Metric, RMS, Rows, growth};
 use crate::emulate::Emulator;
 use crate::import::Network;
 use crate::ir::Program;
@@ -15,6 +16,21 @@ pub struct Sample<'a> {
     pub transforms: &'a [Transform],
     /// What turns latents into (transformed) values; without it only latents are compared.
     pub decoder: Option<&'a inference::Network>,
+    /// What is asked of the decoded values.
+    pub metrics: &'a [Metric],
+}
+
+impl<'a> Sample<'a> {
+    /// At most so many rows of `n` values, evenly spaced.
+    pub fn spaced(&self, n: usize, most: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        let step = (self.values.len() / n).div_ceil(most).max(1);
+        self.values.chunks_exact(n).step_by(step)
+    }
+
+    /// The same as doubles.
+    pub fn spaced_rows(&self, n: usize, most: usize) -> Vec<Vec<f64>> {
+        self.spaced(n, most).map(|row| row.iter().map(|&v| v.into()).collect()).collect()
+    }
 }
 
 /// What was measured.
@@ -32,8 +48,28 @@ pub struct Errors {
     pub fixed_rms: f64,
     /// Of each column, in units of the data.
     pub columns: Vec<ColumnError>,
+    /// What the metrics asked for say; none without decoder.
+    pub metrics: Vec<Measured>,
     /// For each layer: casts that met a value outside their format, as a part of all. Of the first rows.
     pub overflows: Vec<f64>,
+}
+
+/// What a metric says of one program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The metric's name.
+    pub name: &'static str,
+    /// Of what is decoded from float latents.
+    pub float: Vec<f64>,
+    /// Of what is decoded from fixed-point latents.
+    pub fixed: Vec<f64>,
+}
+
+impl Measured {
+    /// By how much the worst figure grows: 0.02 is 2 %.
+    pub fn growth(&self) -> f64 {
+        growth(&self.float, &self.fixed)
+    }
 }
 
 /// How well a column comes back, in its own units: float, then fixed.
@@ -90,6 +126,7 @@ pub fn measure(network: &Network, program: &Program, sample: &Sample<'_>) -> Res
         float_rms: 0.0,
         fixed_rms: 0.0,
         columns: Vec::new(),
+        metrics: Vec::new(),
         overflows: overflows.iter().zip(casts).map(|(&n, of)| n as f64 / of as f64).collect(),
     };
     if let Some(decoder) = sample.decoder {
@@ -97,29 +134,43 @@ pub fn measure(network: &Network, program: &Program, sample: &Sample<'_>) -> Res
         for (latents, decoded) in [&float, &fixed].into_iter().zip(&mut decoded) {
             decoder.run(rows, latents, decoded)?;
         }
-        let of = |decoded: &[f32]| rms(decoded.iter().zip(sample.values).map(|(a, b)| f64::from(a - b)));
-        (errors.float_rms, errors.fixed_rms) = (of(&decoded[0]), of(&decoded[1]));
-        errors.columns = (0..n_in).map(|c| column(c, n_in, sample, &decoded)).collect();
+        let back = |values: &[f32]| -> Vec<f64> {
+            let of = |i: usize, v: f32| sample.transforms.get(i % n_in).map_or(v.into(), |t| t.inverse(v.into()));
+            values.iter().enumerate().map(|(i, &v)| of(i, v)).collect()
+        };
+        let truth = back(sample.values);
+        let values = decoded.each_ref().map(|decoded| back(decoded));
+        let [float, fixed] = [0, 1].map(|which| Rows {
+            n: n_in,
+            inputs: [sample.values, &decoded[which]],
+            values: [&truth, &values[which]],
+        });
+        (errors.float_rms, errors.fixed_rms) = ((RMS.figures)(&float)[0], (RMS.figures)(&fixed)[0]);
+        errors.columns = (0..n_in).map(|c| column(c, [&float, &fixed])).collect();
+        for metric in sample.metrics {
+            let (float, fixed) = ((metric.figures)(&float), (metric.figures)(&fixed));
+            if float.is_empty() || fixed.is_empty() {
+                let message = format!("metric {} has nothing to say of these rows of {n_in} values", metric.name);
+                return Err(Error::invalid(message));
+            }
+            errors.metrics.push(Measured { name: metric.name, float, fixed });
+        }
     }
     Ok(errors)
 }
 
-fn rms(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn rms(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0usize), |(sum, n), v| (sum + v * v, n + 1));
     (sum / n.max(1) as f64).sqrt()
 }
 
-fn column(c: usize, n: usize, sample: &Sample<'_>, decoded: &[Vec<f32>; 2]) -> ColumnError {
-    let back = |v: f32| sample.transforms.get(c).map_or(v.into(), |t| t.inverse(v.into()));
-    let truth: Vec<f64> = sample.values.iter().skip(c).step_by(n).map(|&v| back(v)).collect();
+fn column(c: usize, rows: [&Rows<'_>; 2]) -> ColumnError {
     let mut error = ColumnError::default();
-    for (which, decoded) in decoded.iter().enumerate() {
-        let found: Vec<f64> = decoded.iter().skip(c).step_by(n).map(|&v| back(v)).collect();
-        error.residual_rms[which] = rms(found.iter().zip(&truth).map(|(f, t)| f - t));
-        let responses: Vec<f64> =
-            found.iter().zip(&truth).filter(|(_, t)| **t != 0.0).map(|(f, t)| f / t - 1.0).collect();
+    for (which, rows) in rows.into_iter().enumerate() {
+        error.residual_rms[which] = rms(rows.column(c).map(|(truth, decoded)| decoded - truth));
+        let responses = rows.responses(c);
         let mean = responses.iter().sum::<f64>() / responses.len().max(1) as f64;
-        error.response_mean[which] = mean;
+        error.response_mean[which] = mean - 1.0;
         error.response_rms[which] = rms(responses.iter().map(|r| r - mean));
     }
     error

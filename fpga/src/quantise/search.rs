@@ -1,7 +1,7 @@
 //! The fewest bits within an error budget.
 
-use super::calibrated::{Widths, calibrated};
-use super::measure::{Errors, Sample, measure};
+use super::calibrated::{CALIBRATED_ROWS, Widths, calibrated};
+use super::measure::{Errors, Measured, Sample, measure};
 use crate::import::Network;
 use crate::ir::Program;
 use baler_codec::{Error, ErrorKind, Result};
@@ -9,8 +9,7 @@ use baler_codec::{Error, ErrorKind, Result};
 /// Widths that are tried for all tensors together, and the least that one is lowered to.
 const WIDEST: u32 = 18;
 const NARROWEST: u32 = 3;
-/// Rows that formats are calibrated on, at most, and rows that a candidate is measured on.
-const CALIBRATED_ROWS: usize = 4096;
+/// Rows that a candidate is measured on, at most.
 const MEASURED_ROWS: usize = 8192;
 
 /// A program within the budget.
@@ -26,9 +25,9 @@ pub struct Found {
     pub n_tried: usize,
 }
 
-/// Looks for the program with the least bits whose reconstruction error is at most `1 + budget` times that of the float
-/// network (without a decoder: whose latents are off by at most `budget` of their size): first one width for everything,
-/// then tensor by tensor, those with the most weights first. `weight_bits` fixes the width of weights.
+/// Looks for the program with the least bits with which no figure of the sample's metrics grows by more than `budget` of what
+/// the float network gives (without a decoder: whose latents are off by at most `budget` of their size): first one width for
+/// everything, then tensor by tensor, those with the most weights first. `weight_bits` fixes the width of weights.
 ///
 /// # Errors
 /// No rows; a budget that even 18 bits miss, with what they reach.
@@ -43,20 +42,16 @@ pub fn search(
         return Err(Error::invalid(format!("a budget of {budget}: expected a finite number from 0 on")));
     }
     let n = network.n_inputs;
-    let all: Vec<&[f32]> = sample.values.chunks_exact(n).collect();
-    let spaced = |most: usize| all.iter().step_by(all.len().div_ceil(most).max(1));
-    let rows: Vec<Vec<f64>> = spaced(CALIBRATED_ROWS).map(|row| row.iter().map(|&v| v.into()).collect()).collect();
-    let measured: Vec<f32> = spaced(MEASURED_ROWS).flat_map(|row| row.iter().copied()).collect();
+    let rows = sample.spaced_rows(n, CALIBRATED_ROWS);
+    let measured: Vec<f32> = sample.spaced(n, MEASURED_ROWS).flatten().copied().collect();
     let sample = Sample { values: &measured, ..sample.clone() };
     let mut n_tried = 0;
     let mut attempt = |widths: &Widths| -> Result<(Program, Errors, f64)> {
         n_tried += 1;
         let program = calibrated(name, network, sample.transforms, &rows, widths)?;
         let errors = measure(network, &program, &sample)?;
-        let excess = match sample.decoder {
-            Some(_) => errors.fixed_rms / errors.float_rms.max(f64::MIN_POSITIVE) - 1.0,
-            None => errors.latents_rms / errors.latents_size.max(f64::MIN_POSITIVE),
-        };
+        let latents = errors.latents_rms / errors.latents_size.max(f64::MIN_POSITIVE);
+        let excess = errors.metrics.iter().map(Measured::growth).reduce(f64::max).unwrap_or(latents);
         Ok((program, errors, excess))
     };
     let mut best = None;

@@ -10,6 +10,7 @@
 //! | [`reuse`] | the other way: multipliers that are used again, weights that can be changed |
 //! | `mac.rs` | a dense layer of that kind |
 //! | [`stream`] | AXI4-Stream around it |
+//! | [`shell`] | a kernel for XRT around that: control registers, movers, kernel.xml |
 //! | [`simulate`] | Verilator and Icarus against the plain interpreter |
 //! | [`synth`] | what yosys makes of it |
 //! | [`tmr`] | three copies and their majority |
@@ -21,6 +22,7 @@ mod mac;
 pub mod net;
 pub mod reuse;
 pub mod schedule;
+pub mod shell;
 pub mod simulate;
 pub mod stream;
 pub mod synth;

@@ -158,7 +158,7 @@ endmodule
 }
 
 /// Of each element of a row in the stream: where it begins, its own bits, its bytes.
-fn places(port: &Port) -> Vec<(u32, u32, usize)> {
+pub(super) fn places(port: &Port) -> Vec<(u32, u32, usize)> {
     let starts = element_bytes(port).into_iter().scan(0, |at, n| Some((std::mem::replace(at, *at + n as u32 * 8), n)));
     starts.zip(&port.widths).map(|((at, n), &width)| (at, width, n)).collect()
 }

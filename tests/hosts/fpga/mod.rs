@@ -4,7 +4,7 @@
 
 use crate::bench::{Bench, Need, Outcome, success};
 use baler_fpga::ir::Program;
-use baler_fpga::rtl::simulate::{Tool, Trouble, Verilated, simulate};
+use baler_fpga::rtl::simulate::{Around, Tool, Trouble, Verilated, simulate, simulate_kernel};
 use baler_fpga::rtl::synth::synthesise;
 use baler_fpga::rtl::vectors::Vectors;
 use baler_fpga::rtl::{Design, Mode, Options, generate, reuse};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-const VERILATOR: &[Need] = &[Need::Program("verilator"), Need::Program("g++"), Need::Program("make")];
+pub const VERILATOR: &[Need] = &[Need::Program("verilator"), Need::Program("g++"), Need::Program("make")];
 const ICARUS: &[Need] = &[Need::Program("iverilog"), Need::Program("vvp")];
 
 /// Every way to make hardware.
@@ -33,6 +33,10 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     for mode in [Mode::ShiftAdd, Mode::Dsp, Mode::Reuse(4), Mode::Reloadable(1)] {
         trials
             .push(bench.trial(format!("fpga::verilator::{mode}"), VERILATOR, move |_, folder| verilator(mode, folder)));
+    }
+    for bus_bits in [64, 512] {
+        let run = move |_: &Bench, folder: &Path| kernel(bus_bits, folder);
+        trials.push(bench.trial(format!("fpga::verilator::kernel_on_{bus_bits}_bits"), VERILATOR, run));
     }
     trials
 }
@@ -110,8 +114,25 @@ fn copies(_: &Bench, folder: &Path) -> Outcome {
     Ok(vec![format!("{n} rows with upsets of one copy")])
 }
 
+/// Rows of one simulation with Verilator.
+fn n_vectors() -> usize {
+    std::env::var("BALER_TEST_VECTORS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
+}
+
+/// The kernel for XRT, with a memory whose channels wait at random: it keeps the rules of AXI, and every row is right.
+fn kernel(bus_bits: u32, folder: &Path) -> Outcome {
+    let program = samples::smallest();
+    let design = design(&program, Options { has_status: true, ..Options::default() })?;
+    let n = n_vectors();
+    let found = simulate_kernel(&program, &design, bus_bits, n, true, folder).map_err(|e| e.to_string())?;
+    match found.first {
+        None if found.n_rows == n => Ok(vec![format!("{n} rows")]),
+        first => Err(format!("{} of {n} rows differ: {first:?}", found.n_mismatches)),
+    }
+}
+
 fn verilator(mode: Mode, folder: &Path) -> Outcome {
-    let n = std::env::var("BALER_TEST_VECTORS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
+    let n = n_vectors();
     let program = if mode == Mode::ShiftAdd { samples::tiny() } else { samples::smallest() };
     let design = design(&program, Options { mode, has_status: true, ..Options::default() })?;
     agrees(&program, &design, Tool::Verilator, n, Trouble { stalls: true, upsets: false }, folder)?;
@@ -128,7 +149,7 @@ fn reload(_: &Bench, folder: &Path) -> Outcome {
     }
     let interval = 3;
     let design = design(&old, Options { mode: Mode::Reloadable(interval), ..Options::default() })?;
-    let mut device = Verilated::build(&design, folder, 1).map_err(|e| e.to_string())?;
+    let mut device = Verilated::build(&design, &Around::Stream, folder, 1).map_err(|e| e.to_string())?;
     let rows: Vec<Vec<i64>> = Vectors::new(&program, 3).take(500).collect();
     let computes = |device: &mut Verilated, program: &Program| -> Result<(), String> {
         for (row, (found, _)) in rows.iter().zip(device.run(&rows).map_err(|e| e.to_string())?) {

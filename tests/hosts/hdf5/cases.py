@@ -683,6 +683,13 @@ def tiles(path, target, dataset="d"):
     check(True)
 
 
+def rows(path, target, columns):
+    """Raw float32 rows as a dataset without filters."""
+    with h5py.File(target, "w", libver=("earliest", "v110")) as file:
+        file["d"] = np.fromfile(path, "<f4").reshape(-1, int(columns))
+    check(True)
+
+
 def models_in(path, expected):
     """The ids under /_baler/models."""
     with h5py.File(path) as file:

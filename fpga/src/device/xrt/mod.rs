@@ -1,6 +1,6 @@
 //! `xrt`: a card of AMD/Xilinx, by XRT's C interface.
 //!
-//! Settings: `xclbin=PATH`, the container with the kernel, made by the vendor's linker from what `baler fpga rtl` writes;
+//! Settings: `xclbin=PATH`, the container with the kernel, made by the vendor's linker from what `baler fpga rtl --xrt` writes;
 //! `kernel=NAME`, by itself [`kernel_name`]; `unit=N`, the card.
 //!
 //! The kernel takes `(int *in, int *out, uint rows)`: rows of 32-bit integers. The output buffer is filled with a pattern
@@ -15,6 +15,7 @@ pub mod xclbin;
 
 use super::{Capabilities, Driver, Engine, Fault, FaultKind, Settings, fits_words, queue};
 use crate::ir::Program;
+use crate::rtl::shell::kernel_name;
 use api::{Api, COMPLETED, FROM_DEVICE, Handle, TIMEOUT, TO_DEVICE, Uuid};
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -22,11 +23,6 @@ use std::ptr;
 use std::sync::Arc;
 
 pub(super) struct Xrt;
-
-/// What the kernel of a program is called: `baler_` and the first 16 digits of its digest.
-pub fn kernel_name(program: &Program) -> String {
-    format!("baler_{}", &program.digest_hex()[..16])
-}
 
 impl Driver for Xrt {
     fn name(&self) -> &'static str {

@@ -1,25 +1,22 @@
 //! `baler fpga compile`: an encoder as a fixed-point program.
 
+use super::model::Model;
 use super::rows::{RowsArgs, transformed};
 use crate::failure::{Failure, InFile, Result};
-use crate::models::{Models, read_bundle};
 use crate::outcome::{Outcome, count, number, table};
 use crate::output::Output;
-use baler_codec::bundle::{Bundle, Normalisation, Transform};
 use baler_fpga::fixed::Format;
 use baler_fpga::import::Network;
 use baler_fpga::ir::Program;
-use baler_fpga::quantise::{Compat, Errors, Sample, Widths, calibrated, compat, measure, search};
+use baler_fpga::quantise::metric::{RESIDUAL, RESPONSE, RMS};
+use baler_fpga::quantise::{
+    CALIBRATED_ROWS, Compat, Errors, Metric, Sample, Widths, calibrated, compat, measure, search,
+};
+use baler_models::simulate::{CELLS, telescope};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// The longest ONNX file that is read.
-const MAX_ONNX_BYTES: u64 = 256 << 20;
-/// Rows that formats are calibrated on, at most.
-const CALIBRATED_ROWS: usize = 4096;
+use std::io::Write;
+use std::path::PathBuf;
 
 /// Makes a fixed-point program of a bundle's encoder, or of an ONNX file
 #[derive(Args, Debug)]
@@ -45,9 +42,13 @@ pub struct CompileArgs {
     /// Bits of inputs, activations and latents
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=32), conflicts_with = "budget")]
     value_bits: u32,
-    /// Look for the fewest bits with which the reconstruction error grows by at most this part: 0.02
+    /// Look for the fewest bits with which the metric grows by at most this part: 0.02
     #[arg(long, value_name = "PART", conflicts_with = "compat")]
     budget: Option<f64>,
+    /// What the budget is about, and the report has beside it: rms; residual, response (of each column: jets); telescope (48
+    /// trigger cells). Several: the worst counts
+    #[arg(long, value_name = "METRIC", value_parser = metric, default_value = "rms")]
+    metric: Vec<Metric>,
     /// Another tool's types and rules, for the same bits as its simulation
     #[arg(long, value_name = "TOOL")]
     compat: Option<CompatTool>,
@@ -60,6 +61,28 @@ pub struct CompileArgs {
     /// Replace the output if it is there
     #[arg(long, short)]
     force: bool,
+}
+
+/// What a budget can be about. One line each.
+const METRICS: &[Metric] = &[RMS, RESIDUAL, RESPONSE, TELESCOPE];
+
+const TELESCOPE: Metric = Metric {
+    name: "telescope",
+    about: "distances and energies of 48 trigger cells",
+    figures: |rows| match rows.n {
+        CELLS => {
+            let [truth, decoded] = rows.values.map(|v| v.iter().map(|&v| v as f32).collect::<Vec<f32>>());
+            vec![telescope(&truth, &decoded)]
+        }
+        _ => Vec::new(),
+    },
+};
+
+fn metric(name: &str) -> std::result::Result<Metric, String> {
+    METRICS.iter().find(|metric| metric.name == name).copied().ok_or_else(|| {
+        let known: Vec<String> = METRICS.iter().map(|m| format!("{} ({})", m.name, m.about)).collect();
+        format!("expected one of: {}", known.join("; "))
+    })
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -75,14 +98,14 @@ impl CompileArgs {
         let name = self.name.clone().unwrap_or_else(|| model.name.clone());
         let rows = self.rows.read(network.n_inputs)?;
         let transforms = model.transforms(rows.as_deref(), network.n_inputs);
-        // What belongs to a chunk and not to the model is not part of the program.
-        let own: &[Transform] = if model.is_per_chunk() { &[] } else { &transforms };
+        let own = model.own_transforms(network.n_inputs);
         let values = rows.map(|rows| transformed(&rows, &transforms));
         let decoder = match &model.bundle {
             Some(bundle) => Some(bundle.decoder()?),
             None => None,
         };
-        let sample = values.as_deref().map(|values| Sample { values, transforms: &transforms, decoder });
+        let sample =
+            values.as_deref().map(|values| Sample { values, transforms: &transforms, decoder, metrics: &self.metric });
         let mut widths = None;
         let program = match (self.compat, self.budget) {
             (Some(CompatTool::Hls4ml), _) => {
@@ -90,7 +113,7 @@ impl CompileArgs {
                     "auto" => None,
                     other => Some(other.parse()?),
                 };
-                compat(&name, &network, own, Compat { precision: self.precision, accumulator })?
+                compat(&name, &network, &own, Compat { precision: self.precision, accumulator })?
             }
             (None, budget) => {
                 let Some(sample) = &sample else {
@@ -104,20 +127,12 @@ impl CompileArgs {
                     }
                     None => {
                         let all = Widths::uniform(&network, self.weights_bits.unwrap_or(8), self.value_bits);
-                        let n = network.n_inputs;
-                        let step = (sample.values.len() / n).div_ceil(CALIBRATED_ROWS).max(1);
-                        let rows: Vec<Vec<f64>> = sample
-                            .values
-                            .chunks_exact(n)
-                            .step_by(step)
-                            .map(|row| row.iter().map(|&v| v.into()).collect())
-                            .collect();
-                        calibrated(&name, &network, own, &rows, &all)?
+                        let rows = sample.spaced_rows(network.n_inputs, CALIBRATED_ROWS);
+                        calibrated(&name, &network, &own, &rows, &all)?
                     }
                 };
                 // The search has seen the transforms of this sample; the program holds those of the model alone.
-                let input =
-                    baler_fpga::ir::Input { formats: program.input().formats.clone(), transforms: own.to_vec() };
+                let input = baler_fpga::ir::Input { formats: program.input().formats.clone(), transforms: own };
                 Program::new(name.as_str(), input, program.layers().to_vec())?
             }
         };
@@ -163,6 +178,9 @@ impl CompileArgs {
                 "float_rms": number(errors.float_rms),
                 "fixed_rms": number(errors.fixed_rms),
                 "overflows": errors.overflows,
+                "metrics": errors.metrics.iter().map(|m| json!({
+                    "name": m.name, "float": m.float, "fixed": m.fixed, "growth": number(m.growth()),
+                })).collect::<Vec<_>>(),
             });
         }
         Outcome::new(lines.join("\n"), json)
@@ -196,63 +214,18 @@ fn describe(program: &Program, errors: &Errors) -> Vec<String> {
         }
         lines.push(table(&rows));
     }
+    for m in &errors.metrics {
+        let growth = 100.0 * m.growth();
+        lines.push(match (&m.float[..], &m.fixed[..]) {
+            ([float], [fixed]) => {
+                format!("{}: {float:.4e} from float latents, {fixed:.4e} from fixed ({growth:+.2} %)", m.name)
+            }
+            (float, _) => format!("{}: {growth:+.2} % in the worst of {} columns", m.name, float.len()),
+        });
+    }
     let over = program.layers().iter().zip(&errors.overflows).filter(|(_, part)| **part > 0.0);
     let over: Vec<String> = over.map(|(layer, part)| format!("{} {:.3} %", layer.name, 100.0 * part)).collect();
     let over = if over.is_empty() { "none".to_owned() } else { over.join(", ") };
     lines.push(format!("casts beyond their range: {over}"));
     lines
-}
-
-/// An encoder with what is known about it.
-struct Model {
-    name: String,
-    encoder: Vec<u8>,
-    bundle: Option<Arc<Bundle>>,
-}
-
-impl Model {
-    fn open(path: &Path) -> Result<Self> {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) {
-            let mut encoder = Vec::new();
-            crate::format::open_file(path)?.take(MAX_ONNX_BYTES).read_to_end(&mut encoder).in_file(path)?;
-            return Ok(Self { name: stem.into_owned(), encoder, bundle: None });
-        }
-        let bundle = match path.is_file() {
-            true => Arc::new(read_bundle(path)?),
-            false => Models::standard().named(&path.to_string_lossy())?,
-        };
-        let encoder = bundle.encoder_onnx().map(<[u8]>::to_vec).ok_or_else(|| {
-            Failure::usage(format!(
-                "{}: this copy of the bundle holds no encoder.onnx to make a program of",
-                path.display()
-            ))
-        })?;
-        Ok(Self { name: bundle.manifest().name.clone(), encoder, bundle: Some(bundle) })
-    }
-
-    fn normalisation(&self) -> Option<&Normalisation> {
-        self.bundle.as_ref().map(|bundle| &bundle.manifest().input.normalisation)
-    }
-
-    /// Whether each chunk has its own offset and scale.
-    fn is_per_chunk(&self) -> bool {
-        matches!(self.normalisation(), Some(Normalisation::Range | Normalisation::Tile))
-    }
-
-    /// One transform for each of `n` inputs; none for a bare network. `rows` give the range where a chunk's is asked for.
-    fn transforms(&self, rows: Option<&[f32]>, n: usize) -> Vec<Transform> {
-        match (self.normalisation(), rows) {
-            (Some(Normalisation::Fixed { offset, scale }), _) => {
-                vec![Transform::Linear { offset: *offset, scale: *scale }; n]
-            }
-            (Some(Normalisation::Columns { columns }), _) => columns.iter().cycle().take(n).copied().collect(),
-            (Some(Normalisation::Range | Normalisation::Tile), Some(rows)) => {
-                let (min, max) = rows.iter().fold((f32::MAX, f32::MIN), |(a, b), &v| (a.min(v), b.max(v)));
-                let scale = if max > min { f64::from(max) - f64::from(min) } else { 1.0 };
-                vec![Transform::Linear { offset: min.into(), scale }; n]
-            }
-            _ => Vec::new(),
-        }
-    }
 }

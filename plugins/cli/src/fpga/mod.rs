@@ -1,10 +1,12 @@
 //! `baler fpga`: encoders as fixed-point programs. One file for each subcommand.
 
+mod bundle;
 mod check_vectors;
 mod compile;
 mod devices;
 mod emulate;
 mod hls;
+mod model;
 mod report;
 mod rows;
 mod rtl;
@@ -24,6 +26,7 @@ use std::path::Path;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     baler fpga compile jets.bundle --data jets.npz --budget 0.02 -o jets.fixed.json\n  \
+    baler fpga bundle jets.bundle jets.fixed.json -o jets-fixed.bundle\n  \
     baler fpga emulate jets.fixed.json --data jets.npz -o codes.npy\n  \
     baler fpga report jets.fixed.json\n  \
     baler fpga check-vectors vectors/*.json\n  \
@@ -38,6 +41,7 @@ pub struct FpgaArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compile(compile::CompileArgs),
+    Bundle(bundle::BundleArgs),
     Emulate(emulate::EmulateArgs),
     Report(report::ReportArgs),
     CheckVectors(check_vectors::CheckVectorsArgs),
@@ -52,6 +56,7 @@ impl FpgaArgs {
     pub fn run(&self) -> Result<Outcome> {
         match &self.command {
             Command::Compile(args) => args.run(),
+            Command::Bundle(args) => args.run(),
             Command::Emulate(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::CheckVectors(args) => args.run(),

@@ -4,7 +4,7 @@ use crate::failure::{InFile, Result};
 use crate::outcome::{Outcome, bytes};
 use baler_fpga::ir::Program;
 use baler_fpga::rtl::simulate::{self, Trouble};
-use baler_fpga::rtl::{self, Design, Mode, Options};
+use baler_fpga::rtl::{self, Design, Mode, Options, shell};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,25 @@ pub fn describe(design: &Design, mode: Mode) -> (String, Value) {
     (text, json)
 }
 
-/// Writes Verilog: the design, its AXI4-Stream wrapper, and a self-checking test bench with rows
+/// The kernel for XRT around a design.
+#[derive(Args, Debug)]
+pub struct KernelArgs {
+    /// With the kernel for XRT's shells around it: control registers, movers between memory and streams
+    #[arg(long)]
+    xrt: bool,
+    /// With --xrt: bits of the memory bus
+    #[arg(long, default_value_t = shell::BUS_BITS, requires = "xrt")]
+    bus: u32,
+}
+
+impl KernelArgs {
+    /// Bits of the bus, if there is to be a kernel.
+    pub fn bus_bits(&self) -> Option<u32> {
+        self.xrt.then_some(self.bus)
+    }
+}
+
+/// Writes Verilog: the design, its AXI4-Stream wrapper, and a self-checking test bench with rows; with --xrt the kernel too
 #[derive(Args, Debug)]
 pub struct RtlArgs {
     #[command(flatten)]
@@ -83,6 +101,8 @@ pub struct RtlArgs {
     /// Folder for the files
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
+    #[command(flatten)]
+    kernel: KernelArgs,
     /// Rows of the test bench
     #[arg(long, default_value_t = 1000, value_name = "N")]
     vectors: usize,
@@ -97,6 +117,11 @@ impl RtlArgs {
             let words = rtl::reuse::words(&program, design.interval)?;
             let lines: String = words.iter().map(|word| format!("{word:08x}\n")).collect();
             files.push(("parameters.hex".to_owned(), lines));
+        }
+        if let Some(bus_bits) = self.kernel.bus_bits() {
+            let name = shell::kernel_name(&program);
+            files.push(("kernel.v".to_owned(), shell::text(&design, &name, bus_bits)?));
+            files.push(("kernel.xml".to_owned(), shell::xml(&name, bus_bits)));
         }
         let (mut text, mut json) = describe(&design, self.design.mode());
         for (name, content) in &files {

@@ -1,9 +1,9 @@
 //! `baler fpga simulate`: the Verilog against the interpreter.
 
-use super::rtl::{DesignArgs, describe};
-use crate::failure::{Code, InFile, Result};
+use super::rtl::{DesignArgs, KernelArgs, describe};
+use crate::failure::{Code, Failure, InFile, Result};
 use crate::outcome::Outcome;
-use baler_fpga::rtl::simulate::{Tool, Trouble, simulate};
+use baler_fpga::rtl::simulate::{Tool, Trouble, simulate, simulate_kernel};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,13 +19,15 @@ enum ToolName {
 pub struct SimulateArgs {
     #[command(flatten)]
     design: DesignArgs,
+    #[command(flatten)]
+    kernel: KernelArgs,
     /// What simulates: verilator compiles the design and takes millions of rows, iverilog interprets it
     #[arg(long, value_enum, default_value_t = ToolName::Verilator)]
     tool: ToolName,
     /// Rows: directed ones, then random ones
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     vectors: usize,
-    /// Both sides of the stream wait at random
+    /// Both sides of the stream wait at random; with --xrt every channel of the memory
     #[arg(long)]
     stalls: bool,
     /// Registers flip at random, those of one copy with --tmr (iverilog; modes shift-add and dsp)
@@ -48,7 +50,13 @@ impl SimulateArgs {
         };
         let trouble = Trouble { stalls: self.stalls, upsets: self.upsets };
         let start = Instant::now();
-        let found = simulate(&program, &design, tool, self.vectors, trouble, folder)?;
+        let found = match self.kernel.bus_bits() {
+            None => simulate(&program, &design, tool, self.vectors, trouble, folder)?,
+            Some(_) if tool != Tool::Verilator || self.upsets => {
+                return Err(Failure::usage("--xrt is simulated by verilator, without --upsets"));
+            }
+            Some(bus_bits) => simulate_kernel(&program, &design, bus_bits, self.vectors, self.stalls, folder)?,
+        };
         let seconds = start.elapsed().as_secs_f64();
         let (mut text, mut json) = describe(&design, self.design.mode());
         text +=
