@@ -22,6 +22,16 @@ pub(super) fn keep_loaded() {
     });
 }
 
+/// Has `last` called when the process ends: before the libraries that were loaded until now are taken down. Once, whatever is
+/// asked for later.
+pub(super) fn at_exit(last: extern "C" fn()) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: a function of this library, which stays loaded ([`keep_loaded`]) and does not unwind.
+        unsafe { libc::atexit(last) };
+    });
+}
+
 /// Leaves signals to the host's own threads. That of writing to a process which has ended would end a host written in C.
 pub(super) fn block_signals() {
     // SAFETY: a set of signals is a plain value, filled here; the mask is that of this thread.

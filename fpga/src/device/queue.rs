@@ -3,9 +3,9 @@
 use super::{Capabilities, Driver, Engine, Fault, FaultKind, Settings, guest};
 use crate::ir::Program;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Rows on their way to a device and back. Its memory belongs to the device between submitting and collecting, so that
@@ -174,13 +174,17 @@ impl Device {
         Ok(())
     }
 
-    /// Ends the thread, and waits a moment for it to close the engine: a device's library must not be at work in one thread
-    /// while another ends the process.
+    /// Ends the thread, and waits a moment for it to close the engine.
     fn close(&mut self) {
         let (nobody, _) = sync_channel(0);
         self.jobs = nobody;
-        let deadline = Instant::now() + CLOSING;
-        while self.replies.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
+        let (_, nothing) = channel();
+        let replies = std::mem::replace(&mut self.replies, nothing);
+        if !has_ended(&replies, Instant::now() + CLOSING) {
+            let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+            left.push((std::process::id(), replies));
+            guest::at_exit(wait_for_left);
+        }
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -238,6 +242,33 @@ impl Device {
 
     fn late(&self, doing: &str, timeout: Duration) -> Fault {
         Fault::new(FaultKind::Late, format!("device {}: {doing} took more than {timeout:?}", self.driver.name()))
+    }
+}
+
+/// Threads that were left to themselves, inside a device's library perhaps, with their process.
+static LEFT: Mutex<Vec<(u32, Receiver<Reply>)>> = Mutex::new(Vec::new());
+/// How long they are waited for when the process ends.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// A library must not be at work in one thread while another takes it down.
+extern "C" fn wait_for_left() {
+    let deadline = Instant::now() + LEAVING;
+    // A thread that holds the lock now is ending a device of its own.
+    let Ok(left) = LEFT.try_lock() else { return };
+    // A child made by `fork` has none of them.
+    for (_, replies) in left.iter().filter(|(process, _)| *process == std::process::id()) {
+        has_ended(replies, deadline);
+    }
+}
+
+/// Whether nobody replies any more by then: a device's thread ends with its engine closed.
+fn has_ended(replies: &Receiver<Reply>, deadline: Instant) -> bool {
+    loop {
+        match replies.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => return true,
+        }
     }
 }
 
