@@ -38,7 +38,8 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         trials.push(bench.trial(format!("devices::{name}::h5repack_writes_the_same"), &needs, run));
         let run = move |bench: &Bench, folder: &Path| {
             let mut words = Vec::new();
-            built_in_model(bench, folder, PROTOTYPE, &[&patient(name)], &mut words)?;
+            let device = patient(name);
+            built_in_model(bench, folder, PROTOTYPE, &[device.as_str()], &mut words)?;
             if words.concat().is_empty() { Ok(Vec::new()) } else { Err(words.concat()) }
         };
         trials.push(bench.trial(format!("devices::{name}::built_in_model"), &needs, run));
@@ -159,7 +160,8 @@ fn patient(device: &str) -> String {
 fn same_files(bench: &Bench, folder: &Path, device: &str) -> Outcome {
     let bundle = set_up(bench, folder)?;
     let quiet = repack(bench, folder, &bundle, "", "plain.h5")?;
-    for device in ["emulator", &patient(device)] {
+    let patient = patient(device);
+    for device in ["emulator", patient.as_str()] {
         let words = repack(bench, folder, &bundle, device, "out.h5")?;
         if words != quiet {
             return Err(format!("{device} said: {words}"));
