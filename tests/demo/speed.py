@@ -137,16 +137,18 @@ class Run:
             self.table.add(f"{direction}, {what}, rel 1e-3, h5py / SZ3's filter", target, ratios, about=mean)
 
     def fields(self):
-        self.against_sz3("no model, fields", FIELDS, "--model", "none")
+        for effort in ("fast", "default"):
+            self.against_sz3(f"effort {effort}, no model, fields", FIELDS, "--model", "none", "--effort", effort)
 
     def models(self):
         self.against_sz3("with models, fields", FIELDS, "--allow-seen", targets=(1, 1))
         self.against_sz3("with models, tables", TABLES, "--allow-seen", targets=(1, 1))
 
     def tables(self):
-        sets = self.bench(TABLES, "--peers", "q-pcodec", "--allow-seen")
-        ratios = [s["baler"]["decode_mb_s"] / s["q-pcodec"]["decode_mb_s"] for s in sets.values() if "q-pcodec" in s]
-        self.table.add("decode of tables / pcodec of their quantised columns", 0.4, ratios)
+        for effort in ("fast", "default"):
+            sets = self.bench(TABLES, "--peers", "q-pcodec", "--allow-seen", "--effort", effort)
+            ratios = [s["baler"]["decode_mb_s"] / s["q-pcodec"]["decode_mb_s"] for s in sets.values() if "q-pcodec" in s]
+            self.table.add(f"decode of tables, effort {effort} / pcodec of their quantised columns", 0.4, ratios)
 
     def field(self, mib, name="field.npy"):
         """A file of this size, waves and noise, written piece by piece."""
