@@ -76,10 +76,7 @@ impl Rows<'_> {
 
 /// By how much the worst figure grows: 0.02 is 2 %.
 pub fn growth(float: &[f64], fixed: &[f64]) -> f64 {
-    let each = float.iter().zip(fixed).map(|(float, fixed)| match fixed - float {
-        less if less <= 0.0 => fixed / float.max(f64::MIN_POSITIVE) - 1.0,
-        more => more / float.max(f64::MIN_POSITIVE),
-    });
+    let each = float.iter().zip(fixed).map(|(float, fixed)| if float == fixed { 0.0 } else { fixed / float - 1.0 });
     each.fold(f64::NEG_INFINITY, f64::max)
 }
 
