@@ -46,8 +46,8 @@ def tables(options):
     yield "toy", pq.read_table("toy.parquet").drop_columns(["event"])
 
 
-def written(table, **how):
-    pq.write_table(table, "written.parquet", compression="zstd", compression_level=3, **how)
+def written(table, level, **how):
+    pq.write_table(table, "written.parquet", compression="zstd", compression_level=level, **how)
     return chunks("written.parquet")
 
 
@@ -65,13 +65,13 @@ def floats(table):
     return [n for n in table.column_names if pa.types.is_floating(table.schema.field(n).type)]
 
 
-def best(table):
+def best(table, level):
     """Bytes of a table whose columns each take the smallest of Parquet's encodings."""
-    ways = [written(table), written(table, use_dictionary=False, column_encoding={n: "PLAIN" for n in table.column_names})]
-    ways.append(written(table, use_dictionary=False, use_byte_stream_split=True))
+    ways = [written(table, level), written(table, level, use_dictionary=False, column_encoding={n: "PLAIN" for n in table.column_names})]
+    ways.append(written(table, level, use_dictionary=False, use_byte_stream_split=True))
     if all(pa.types.is_integer(f.type) for f in table.schema):
         delta = {n: "DELTA_BINARY_PACKED" for n in table.column_names}
-        ways.append(written(table, use_dictionary=False, column_encoding=delta))
+        ways.append(written(table, level, use_dictionary=False, column_encoding=delta))
     return int(np.min(ways, axis=0).sum())
 
 
@@ -98,11 +98,11 @@ def sizes(options):
             kept = table.select(list(integers))
             pq.write_table(kept, "table.parquet", compression="zstd")
             q_pco = sum(len(standalone.simple_compress(q, ChunkConfig())) for q in integers.values())
-            q_parquet = best(pa.table({n: q - q.min() for n, q in integers.items()}))
+            q_parquet = best(pa.table({n: q - q.min() for n, q in integers.items()}), options.level)
             _, _, report = run(options.baler, "parquet", "encode", "table.parquet", "small.parquet", "--rel", rel, "--level", options.level, "--force")
             run(options.baler, "parquet", "verify", "table.parquet", "small.parquet")
             print(
-                f"{name:20} {rel:7.0e} {kept.nbytes:10} {best(pa.table(snapped)):12} {q_parquet:10} {q_pco:9} "
+                f"{name:20} {rel:7.0e} {kept.nbytes:10} {best(pa.table(snapped), options.level):12} {q_parquet:10} {q_pco:9} "
                 f"{report['output_bytes']:9}  ({report['predicted_columns']} of {report['columns']}; {chunks('small.parquet').sum()} in column chunks)  "
                 f"ratio {kept.nbytes / report['output_bytes']:.2f}, q+pcodec {kept.nbytes / q_pco:.2f}"
             )
@@ -118,16 +118,16 @@ def speed(options):
     for n in (1, 2):
         pa.set_cpu_count(n)
         started = time.perf_counter()
-        pq.write_table(table, "pyarrow.parquet", compression="zstd", compression_level=3)
+        pq.write_table(table, "pyarrow.parquet", compression="zstd", compression_level=options.level)
         wrote = time.perf_counter() - started
         started = time.perf_counter()
         pq.read_table("pyarrow.parquet", use_threads=n > 1)
         read = time.perf_counter() - started
-        print(f"pyarrow ZSTD 3, {n} thread(s): write {mb / wrote:.0f}, read {mb / read:.0f} ({os.path.getsize('pyarrow.parquet')} bytes)")
+        print(f"pyarrow ZSTD {options.level}, {n} thread(s): write {mb / wrote:.0f}, read {mb / read:.0f} ({os.path.getsize('pyarrow.parquet')} bytes)")
     for label, more in (("predicted", []), ("plain", ["--no-prediction"])):
         for n in (1, 2):
             out = f"small-{label}-{n}.parquet"
-            encoded, _, report = run(options.baler, "parquet", "encode", "toy.parquet", out, "--rel", options.rel[0], "--threads", n, *more)
+            encoded, _, report = run(options.baler, "parquet", "encode", "toy.parquet", out, "--rel", options.rel[0], "--threads", n, "--level", options.level, *more)
             decoded, _, _ = run(options.baler, "parquet", "decode", out, f"back-{label}-{n}.parquet", "--threads", n)
             print(
                 f"ours {label}, {n} thread(s), file to file: encode {mb / encoded:.0f} (reading Parquet, choosing and writing "
@@ -177,7 +177,7 @@ def main():
     parser.add_argument("--data", default=os.environ.get("BALER_DATA", "."))
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--toy-rows", type=int, default=500_000)
-    parser.add_argument("--level", type=int, default=3, help="of Zstandard, in sizes")
+    parser.add_argument("--level", type=int, default=9, help="of Zstandard, in sizes: ours and the others'")
     parser.add_argument("--rel", type=float, nargs="+", default=[1e-3])
     options = parser.parse_args()
     options.baler, options.data = os.path.abspath(options.baler), os.path.abspath(options.data)

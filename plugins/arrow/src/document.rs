@@ -155,7 +155,7 @@ impl From<Lattice> for Steps {
 pub enum Mode {
     /// `code = q - base`: codes grow with the values, so that statistics of codes prune.
     Plain {
-        /// The integer of the smallest value known when the parameters were chosen.
+        /// Not above the integer of the smallest value known when the parameters were chosen; a little below where that makes codes smaller.
         base: i64,
     },
     /// `code = zigzag(q - p)`, `p` the integer next to the formula's value for the decoded values of the same row.
@@ -190,7 +190,7 @@ pub struct Document {
 impl Document {
     /// Writes the parameters down and checks them.
     pub fn new(parameters: &Parameters) -> Result<Self> {
-        let bytes = serde_json::to_vec_pretty(parameters).map_err(|e| Error::invalid(format!("parameters: {e}")))?;
+        let bytes = serde_json::to_vec(parameters).map_err(|e| Error::invalid(format!("parameters: {e}")))?;
         Self::parse(&bytes)
     }
 

@@ -1,6 +1,6 @@
 //! The Arrow extension type `baler.code`, and the names that encoded tables use.
 
-use crate::document::{Document, DocumentId, Mode};
+use crate::document::{Document, DocumentId};
 use crate::error::{Error, Result};
 use arrow_schema::{Field, Metadata};
 use serde::{Deserialize, Serialize};
@@ -47,19 +47,11 @@ pub struct CodeType {
 
 /// Field metadata that mark column `c` of a document, beside those it has.
 pub(crate) fn mark(metadata: &Metadata, document: &Document, c: usize) -> Metadata {
-    let column = &document.columns()[c];
-    let json = serde_json::json!({
-        "version": VERSION,
-        "document": document.id().to_string(),
-        "column": column.path,
-        "dtype": column.dtype,
-        "bound": column.bound,
-        "lattice": column.lattice,
-        "mode": match column.mode { Mode::Plain { .. } => "plain", Mode::Predict { .. } => "predict" },
-    });
+    let own =
+        CodeType { version: VERSION, document: document.id().to_string(), column: document.columns()[c].path.clone() };
     let mut metadata = metadata.clone();
     metadata.insert(NAME_KEY, NAME);
-    metadata.insert(METADATA_KEY, json.to_string());
+    metadata.insert(METADATA_KEY, serde_json::to_string(&own).unwrap_or_default());
     metadata
 }
 

@@ -2,7 +2,7 @@
 
 use arrow_array::builder::{Float32Builder, ListBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float16Type, Float32Type, Float64Type};
+use arrow_array::types::{Float16Type, Float32Type, Float64Type, Int32Type};
 use arrow_array::{
     Array, ArrayRef, Float16Array, Float32Array, Float64Array, Int32Array, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
@@ -236,6 +236,24 @@ fn columns_are_predicted_from_others() {
 }
 
 #[test]
+fn bases_are_moved_where_codes_become_smaller() {
+    let mut random = baler_models::simulate::Random::new(5);
+    // Steps of nearly 1 from a smallest value of 0: half of the codes would be below 256, half above.
+    let values: Vec<f32> = (0..4000).map(|i| if i == 0 { 0.0 } else { 256.0 + 20.0 * random.normal() }).collect();
+    let batch = RecordBatch::try_from_iter([("x", Arc::new(Float32Array::from(values)) as ArrayRef)]).unwrap();
+    let (document, codes) = encoded(&batch, &options("abs:0.5"));
+    let Mode::Plain { base } = document.columns()[0].mode else { panic!("one column cannot be predicted") };
+    assert!((-0xf0..0).contains(&base), "{base}");
+    let pages = codes.column(0).as_primitive::<Int32Type>().values().iter().map(|code| code >> 8);
+    assert!(pages.filter(|&page| page == 1).count() > 3960);
+    let back = decoded(&codes);
+    let values = |b: &RecordBatch| b.column(0).as_primitive::<Float32Type>().values().to_vec();
+    for (x, y) in values(&batch).iter().zip(values(&back)) {
+        assert!((x - y).abs() <= 0.5);
+    }
+}
+
+#[test]
 fn rows_of_several_documents_and_of_none() {
     let batch = kinematics(300);
     let (first, a) = encoded(&batch, &options("rel:1e-3"));
@@ -306,7 +324,7 @@ fn conditions_become_ranges_of_codes() {
     for bound in ["abs:0.3", "bits:6"] {
         let (document, codes) = encoded(&batch, &options(bound));
         let back = decoded(&codes);
-        let codes = codes.column(0).as_primitive::<arrow_array::types::Int32Type>();
+        let codes = codes.column(0).as_primitive::<Int32Type>();
         for limit in [-60.0, -12.25, 0.0, 7.0, 49.9, 60.0, f64::INFINITY, f64::NAN] {
             for comparison in [
                 Comparison::Less,

@@ -54,7 +54,7 @@ pub struct EncodeArgs {
     #[arg(long, value_enum, default_value_t = ProfileArg::Lake)]
     profile: ProfileArg,
     /// Level of Zstandard
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=22))]
+    #[arg(long, value_name = "N", default_value_t = FileOptions::default().zstd_level, value_parser = clap::value_parser!(i32).range(1..=22))]
     level: i32,
     #[command(flatten)]
     threads: ThreadArgs,

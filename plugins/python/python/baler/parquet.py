@@ -269,7 +269,7 @@ class WriteOptions(TypedDict, total=False):
     profile: Literal["lake", "conservative"]
     """`"lake"`: the smallest of Parquet's encodings for each column, for readers of 2024 and later; `"conservative"`: any."""
     level: int
-    """Level of Zstandard, 1 to 22; 3 if left out."""
+    """Level of Zstandard, 1 to 22; 9 if left out."""
     threads: int
     """Row groups are what they share out; 1 if left out."""
 
@@ -278,7 +278,7 @@ def _write_options(row_group_rows: int | None = None, source: str | None = None,
     profile = options.pop("profile", "lake")
     if profile not in ("lake", "conservative"):
         raise ValueError(f"profile {profile!r}: expected 'lake' or 'conservative'")
-    known = {"zstd_level": options.pop("level", 3), "threads": options.pop("threads", 1)}
+    known = {"zstd_level": options.pop("level", 9), "threads": options.pop("threads", 1)}
     if options:
         raise TypeError(f"no option {', '.join(options)}")
     return {"conservative": profile == "conservative", "row_group_rows": row_group_rows, "source": source, **known}
@@ -303,7 +303,7 @@ def write_table(
     document: Document | None = None,
     row_group_size: int | None = None,
     profile: Literal["lake", "conservative"] = "lake",
-    level: int = 3,
+    level: int = 9,
     **bounds: Unpack[Bounds],
 ) -> None:
     """Writes a table, of pyarrow or whatever has `__arrow_c_stream__`, as an encoded Parquet file, and its document into
