@@ -486,8 +486,12 @@ def spark_cluster():
     original = lake()
     small = os.path.abspath("small")
     with master_and_workers(2) as master, session(master, **{"spark.executor.memory": "600m", "spark.executor.cores": "1"}) as spark:
-        n_workers = spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos().__len__() - 1
-        check(n_workers == 2, n_workers)
+        # Executors come one by one; the driver counts as one.
+        executors = lambda: len(spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()) - 1
+        end = time.monotonic() + 300
+        while executors() < 2 and time.monotonic() < end:
+            time.sleep(0.2)
+        check(executors() == 2, executors())
         spark.read.format("baler").load(small).createOrReplaceTempView("events")
         agrees('Spark cluster, format("baler")', tuple(spark.sql(SPARK_SQL).first()), original)
         pyspark_baler.read(spark, small, filters=[("energy", ">", LOW), ("energy", "<", HIGH)]).createOrReplaceTempView("events")
