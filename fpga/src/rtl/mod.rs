@@ -12,7 +12,7 @@
 //! | [`stream`] | AXI4-Stream around it |
 //! | [`shell`] | a kernel for XRT around that: control registers, movers, kernel.xml |
 //! | [`simulate`] | Verilator and Icarus against the plain interpreter |
-//! | [`synth`] | what yosys makes of it |
+//! | [`synth`] | what yosys and nextpnr make of it |
 //! | [`tmr`] | three copies and their majority |
 //! | [`vectors`] | rows to try designs with |
 

@@ -1,11 +1,34 @@
-//! What a design takes of a device, by yosys.
+//! What a design takes of a device: of an UltraScale+ by yosys, of an [ECP5](ecp5) by nextpnr too, with its timing.
+
+pub mod ecp5;
 
 use super::Design;
 use super::simulate::{failed, run};
 use baler_codec::Result;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// A program of open synthesis: in `PATH` by its name or, as YoWASP's packages of PyPI call it, with `yowasp-` before it;
+/// or beside the Python that `BALER_PYTHON` names.
+///
+/// # Errors
+/// If it is nowhere.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let packaged = format!("yowasp-{name}");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| p.is_file());
+    let beside = || {
+        let python = PathBuf::from(std::env::var_os("BALER_PYTHON")?);
+        std::path::absolute(python.with_file_name(&packaged)).ok().filter(|p| p.is_file())
+    };
+    in_path(name).or_else(|| in_path(&packaged)).or_else(beside).ok_or_else(|| {
+        failed(format!(
+            "{name} is not installed: found neither it nor {packaged} in PATH, nor the latter beside the Python that \
+             BALER_PYTHON names; `pip install {packaged}` brings it"
+        ))
+    })
+}
 
 /// Cells of a synthesised design.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,12 +59,17 @@ pub fn synthesise(design: &Design, folder: &Path) -> Result<Cells> {
         "read_verilog core.v; synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {}; tee -q -o cells.json stat -json",
         design.top
     );
-    run(Command::new("yosys").args(["-q", "-p", &script]).current_dir(folder))?;
+    run(Command::new(tool("yosys")?).args(["-q", "-p", &script]).current_dir(folder))?;
+    Ok(count(cells(folder)?))
+}
+
+/// What yosys has counted, in the file `cells.json`.
+fn cells(folder: &Path) -> Result<BTreeMap<String, u64>> {
     let text = std::fs::read_to_string(folder.join("cells.json")).map_err(|e| failed(format!("yosys: {e}")))?;
     let strange = || failed("yosys wrote statistics of an unknown form");
     let stat: serde_json::Value = serde_json::from_str(&text).map_err(|_| strange())?;
     let cells = stat["design"]["num_cells_by_type"].as_object().ok_or_else(strange)?;
-    Ok(count(cells.iter().filter_map(|(name, n)| Some((name.clone(), n.as_u64()?))).collect()))
+    Ok(cells.iter().filter_map(|(name, n)| Some((name.clone(), n.as_u64()?))).collect())
 }
 
 fn count(by_name: BTreeMap<String, u64>) -> Cells {

