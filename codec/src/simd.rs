@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
 use crate::inference::SimdPath;
 
 /// Says that this machine has AVX2 and the bit instructions that came with it.
