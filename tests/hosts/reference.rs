@@ -65,7 +65,8 @@ fn random_chunks(bench: &Bench, folder: &Path) -> Outcome {
 fn built_in_models(bench: &Bench, folder: &Path) -> Outcome {
     let zoo = baler_models::builtin();
     let bundles = zoo.list();
-    let registry = Registry::with_sources([zoo]);
+    let mut registry = Registry::with_sources([zoo]);
+    registry.set_fixed_engine(baler_fpga::offload::host());
     let mut rng = Rng(1);
     let mut n_models = 0;
     for bundle in bundles.iter().filter(|bundle| bundle.manifest().family == Family::Autoencoder) {
