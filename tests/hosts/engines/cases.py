@@ -337,6 +337,31 @@ def polars():
     check(np.abs(pl.DataFrame(baler.arrow.decode(baler.arrow.encode(frame, abs=1e-3)))["x"].to_numpy() - frame["x"].to_numpy()).max() <= 1e-3)
 
 
+def datafusion():
+    """Another program: the example of plugins/datafusion."""
+    original = lake()
+
+    def shown(query):
+        """The rows of a table as DataFusion prints it, without its head."""
+        output = subprocess.run([os.environ["BALER_DATAFUSION"], "small", query], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in output.splitlines() if line.startswith("|")][1:]
+
+    [[count, total, mean, largest]] = shown(SQL)
+    agrees("DataFusion", (int(count), int(total), float(mean), float(np.float32(largest))), original)
+    plan = [text for *_, text in shown("EXPLAIN " + SQL)]
+    scan = next(line for line in plan if "DataSourceExec" in line)
+    check("BalerDecodeExec: columns=[event, energy, pt, px]" in plan, plan)
+    check("weight" not in scan and "detector" not in scan and "jets" not in scan and "projection=[event, energy, pt, phi, px, _baler_model, _baler_exact]" in scan, scan)
+    check("pruning_predicate" in scan and "energy_min" in scan and "event_min" in scan, scan)
+    # Two of four files cannot hold the energies or events, and six of the other two's eight row groups.
+    scan = next(text for *_, text in shown("EXPLAIN ANALYZE " + SQL) if "DataSourceExec" in text)
+    check("files_ranges_pruned_statistics=4 total → 2 matched" in scan and f"row_groups_pruned_statistics=8 total → {N_LEFT} matched" in scan, scan)
+    print(scan)
+    check(shown("SELECT year, count(*) FROM events WHERE year = 2026 GROUP BY year") == [["2026", str(ROWS // 2)]])
+    check(shown("SELECT weight IS NULL FROM events WHERE event = 11") == [["true"]])
+    check(shown("SELECT jets FROM events WHERE event = 4")[0][0] == "[]", shown("SELECT jets FROM events WHERE event = 4"))
+
+
 def dask():
     import dask.dataframe as dd
     from distributed import Client, LocalCluster

@@ -1,4 +1,4 @@
-//! Encoded tables in pyarrow, pandas, DuckDB, Polars, Dask, ROOT and Spark, with the wheel: the same query, the same answer.
+//! Encoded tables in pyarrow, pandas, DuckDB, Polars, DataFusion, Dask, ROOT and Spark, with the wheel: the same query, the same answer.
 
 use crate::bench::{Bench, Need, checks, success};
 use crate::python::{environment, install};
@@ -12,6 +12,7 @@ const CASES: &[(&str, &[&str], usize, &[&str])] = &[
     ("pyarrow", &[], 33, &[]),
     ("duckdb", &["baler.duckdb"], 27, &["duckdb"]),
     ("polars", &["baler.polars"], 19, &["polars"]),
+    ("datafusion", &[], 16, &[]),
     ("dask", &[], 20, &["dask.dataframe", "distributed"]),
     ("root", &[], 6, &["dask.dataframe", "distributed", "ROOT"]),
     ("spark", &[], 24, &["pyspark"]),
@@ -31,9 +32,13 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         if case.starts_with("spark") {
             needs.push(Need::Program("java"));
         }
+        if case == "datafusion" {
+            needs.push(Need::DataFusion);
+        }
         bench.trial(format!("engines::{case}"), &needs, move |bench, folder| {
             let python = install(bench, folder)?;
             let mut command = environment(bench, folder, &python);
+            command.env("BALER_DATAFUSION", bench.datafusion());
             // Spark's workers are to be of the same environment.
             command.env("PYSPARK_PYTHON", &python).env("PYSPARK_DRIVER_PYTHON", &python);
             command.arg(bench.root.join("tests/hosts/engines/cases.py")).arg(case).args(arguments);
