@@ -344,12 +344,16 @@ fn wrong_lengths_are_refused() {
 const CHILD: &str = "BALER_TEST_CHILD";
 
 /// Runs `body`, which is that of the test of this name, in a process of its own with another environment: the test starts
-/// itself again, and there comes here to run the body.
+/// itself again, and there comes here to run the body. `BALER_TEST_RUNNER` names what runs programs of another processor.
 fn in_own_process(test: &str, variable: &str, value: &std::ffi::OsStr, body: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some_and(|name| name == test) {
         return body();
     }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
+    let runner = std::env::var("BALER_TEST_RUNNER").unwrap_or_default();
+    let this = std::env::current_exe().unwrap();
+    let mut words = runner.split_whitespace().map(std::ffi::OsStr::new).chain([this.as_os_str()]);
+    let output = std::process::Command::new(words.next().unwrap())
+        .args(words)
         .args(["--exact", test, "--nocapture"])
         .env(variable, value)
         .env(CHILD, test)
