@@ -6,6 +6,7 @@ mod random;
 use baler_codec::{Bound, ByteOrder, Dtype, Effort, Limits, Params, Registry, check, decode, describe, encode};
 use proptest::prelude::*;
 use random::{Case, Rng, to_bits, to_bytes};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const FLOATS: [Dtype; 3] = [Dtype::F16, Dtype::F32, Dtype::F64];
 
@@ -30,14 +31,31 @@ fn one_case(seed: u64) {
     assert_eq!(chunk, encode(&params, &original, &registry).unwrap(), "{what}");
 }
 
-/// `BALER_TEST_CASES=10000000` for a night.
+fn number_from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
+}
+
+/// `BALER_TEST_CASES=10000000` for a night, or parts of it with `BALER_TEST_FIRST_CASE`, the seed of the first one, and
+/// `BALER_TEST_THREADS`. How far it has come is printed every 100,000 cases.
 #[test]
 fn every_bound_holds_for_any_input() {
-    let n_cases: u64 = std::env::var("BALER_TEST_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(100_000);
-    let n_threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let n_cases = number_from_environment("BALER_TEST_CASES", 100_000);
+    let first = number_from_environment("BALER_TEST_FIRST_CASE", 0);
+    let n_processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let n_threads = number_from_environment("BALER_TEST_THREADS", n_processors) as usize;
+    let n_done = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for k in 0..n_threads {
-            scope.spawn(move || (k..n_cases).step_by(n_threads as usize).for_each(one_case));
+            let n_done = &n_done;
+            scope.spawn(move || {
+                for seed in (first..first + n_cases).skip(k).step_by(n_threads) {
+                    one_case(seed);
+                    let n = 1 + n_done.fetch_add(1, Ordering::Relaxed);
+                    if n % 100_000 == 0 {
+                        println!("{n} of {n_cases} cases from seed {first} on");
+                    }
+                }
+            });
         }
     });
 }
