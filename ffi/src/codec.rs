@@ -8,6 +8,7 @@ use ::baler_codec::bundle::MemorySource;
 use ::baler_codec::{Registry, Warnings};
 use baler_fpga::offload::{self, Choice, Offload};
 use std::ffi::{CString, c_char, c_void};
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -42,7 +43,10 @@ impl Channel {
     fn tell(&self, message: &str) {
         let receiver = *self.0.read().unwrap_or_else(PoisonError::into_inner);
         match receiver {
-            Receiver::StandardError => eprintln!("baler: warning: {message}"),
+            Receiver::StandardError => {
+                // `eprintln` would panic where nothing can be written there.
+                let _ = writeln!(std::io::stderr(), "baler: warning: {message}");
+            }
             Receiver::Nobody => {}
             Receiver::Caller(warn, context) => {
                 let message = CString::new(message.replace('\0', "?")).unwrap_or_default();

@@ -26,6 +26,7 @@ use baler_codec::inference::{Encoder, FixedEngine};
 use baler_codec::{Error, Result};
 use counters::Counts;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Whom a host tells of faults.
@@ -95,7 +96,8 @@ pub fn set_host(choice: Choice) -> Result<()> {
 }
 
 fn to_stderr(message: &str) {
-    eprintln!("baler: {message}");
+    // `eprintln` would panic where nothing can be written there.
+    let _ = writeln!(std::io::stderr(), "baler: {message}");
 }
 
 /// Opens a device, has it pass the self-test of a program, and measures it for a moment.

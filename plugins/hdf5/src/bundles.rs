@@ -13,8 +13,10 @@ use crate::h5::{Api, H5_DEFAULT, Handle, Herr, Hid};
 use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents, MemorySource};
 use baler_codec::{Error, ModelChoice, Registry, Result, Warnings};
 use libc::{c_char, c_uint, c_void};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -61,11 +63,16 @@ fn sources(api: Option<&'static Api>) -> Vec<Arc<dyn BundleSource>> {
     all
 }
 
+/// A line on standard error. What cannot be written there is not worth a program's data: `eprintln` would panic.
+pub(crate) fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "Baler filter: {message}");
+}
+
 /// Where the process hears what was written another way than asked for: a filter that succeeds has no other channel that
 /// users of h5repack, h5py or netCDF see.
 pub(crate) fn warnings() -> &'static Arc<Warnings> {
     static WARNINGS: OnceLock<Arc<Warnings>> = OnceLock::new();
-    WARNINGS.get_or_init(|| Arc::new(Warnings::new(|message| eprintln!("Baler filter: warning: {message}"))))
+    WARNINGS.get_or_init(|| Arc::new(Warnings::new(|message| say(&format!("warning: {message}")))))
 }
 
 /// Sources for decoding.
@@ -223,6 +230,26 @@ fn kept() -> MutexGuard<'static, BTreeMap<BundleId, Arc<Bundle>>> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+thread_local! {
+    static IS_READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A decoder is being read from a file, on this thread.
+struct Reading;
+
+impl Reading {
+    /// `None` if one is already; no `Self` may be made then, whose end would say that it is over.
+    fn begin() -> Option<Self> {
+        (!IS_READING.replace(true)).then(|| Self)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        IS_READING.set(false);
+    }
+}
+
 /// Decoders in the files that are open in the library that called us.
 struct InFile {
     api: &'static Api,
@@ -241,7 +268,9 @@ impl BundleSource for InFile {
         if let Some(bundle) = kept().get(id) {
             return Ok(Some(bundle.clone()));
         }
-        // The lock is not held here: HDF5 may call the filter again to read the dataset.
+        // The lock is not held here: HDF5 may call the filter again to read the dataset. What it finds there must not need
+        // a dataset of the file in turn, or a file could keep us at it until the stack ends.
+        let Some(_reading) = Reading::begin() else { return Ok(None) };
         let (mut found, mut looked_in) = (None, Vec::new());
         self.api.quietly(|| {
             for location in open_objects(self.api) {

@@ -191,15 +191,16 @@ fn chunk_params(request: &Request, values: &[u8]) -> Result<Params> {
 /// zeros, declaring them a fill value only means that they come back exactly.
 fn is_padded(shape: &[usize], size_bytes: usize, values: &[u8]) -> bool {
     let mut inner_bytes = size_bytes;
-    shape.iter().rev().any(|&extent| {
-        let block_bytes = inner_bytes * extent;
-        let last_is_zero = extent > 1
-            && values
-                .chunks_exact(block_bytes)
-                .all(|block| block[block_bytes - inner_bytes..].iter().all(|&byte| byte == 0));
-        inner_bytes = block_bytes;
-        last_is_zero
-    })
+    !values.is_empty()
+        && shape.iter().rev().any(|&extent| {
+            let block_bytes = inner_bytes * extent;
+            let last_is_zero = extent > 1
+                && values
+                    .chunks_exact(block_bytes)
+                    .all(|block| block[block_bytes - inner_bytes..].iter().all(|&byte| byte == 0));
+            inner_bytes = block_bytes;
+            last_is_zero
+        })
 }
 
 /// The values of a chunk, with models of `registry`; for programs too that read chunks past the filter (`H5Dread_chunk`).
@@ -296,5 +297,6 @@ mod tests {
         }
         assert!(!is_padded(&[1, 1], 1, &[0]));
         assert!(is_padded(&[2], 1, &[5, 0]));
+        assert!(!is_padded(&[5, 0], 4, &[]));
     }
 }

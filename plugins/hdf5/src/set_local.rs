@@ -16,6 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// `H5S_MAX_RANK`.
 const H5S_MAX_RANK: usize = 32;
+/// Bytes of a chunk that every HDF5 can read.
+const LARGEST_CHUNK: usize = u32::MAX as usize;
 /// `H5D_FILL_VALUE_USER_DEFINED`.
 const FILL_USER_DEFINED: i32 = 2;
 
@@ -64,11 +66,11 @@ fn guarded(return_address: usize, work: impl FnOnce(&'static Api) -> Result<Herr
         Ok(api) => api,
         Err(reason) => {
             // There is no error stack to write to; without this line nobody could tell why a dataset is not created.
-            eprintln!(
-                "Baler filter: cannot write: HDF5's own functions are needed for that, and those of the HDF5 library \
-                 that called cannot be reached ({reason}). Link the program to a shared libhdf5, or export its \
-                 symbols (-rdynamic). Reading works."
-            );
+            bundles::say(&format!(
+                "cannot write: HDF5's own functions are needed for that, and those of the HDF5 library that called \
+                 cannot be reached ({reason}). Link the program to a shared libhdf5, or export its symbols \
+                 (-rdynamic). Reading works."
+            ));
             return -1;
         }
     };
@@ -103,7 +105,16 @@ unsafe fn complete(api: &'static Api, mut request: Request, dcpl: Hid, type_id: 
         .ok_or_else(|| Error::invalid("the dataset has no chunks: filters need a chunked layout of rank 1 or more"))?;
     let shape = cd_values::merge_leading_axes(&extents[..rank])?;
     let copied = request.array.is_some();
-    request.array = Some(Array { dtype, byte_order, shape, fill: None });
+    let array = Array { dtype, byte_order, shape, fill: None };
+    let len_bytes = array.len_bytes()?;
+    if len_bytes > LARGEST_CHUNK {
+        return Err(Error::invalid(format!(
+            "a chunk of {:?} {dtype}, {len_bytes} bytes: HDF5 before 2.0 reads none of more than {LARGEST_CHUNK}, nor is more \
+             written here; choose smaller chunks",
+            array.shape
+        )));
+    }
+    request.array = Some(array);
     params(&request)?.validate()?;
     if copied {
         drop_unusable_model(api, &mut request);

@@ -270,6 +270,15 @@ def refusals():
     t.set_precision(24)
     t.set_size(3)
     low_level("3 bytes", t, good, "integers of 3 bytes")
+    for shape in [(1 << 33,), (1 << 17, 1 << 16)]:
+        # HDF5 before 2.0 has its own words for it.
+        with h5py.File("refused.h5", "w") as file:
+            try:
+                create(file, "huge", request=good, shape=shape, chunks=shape, dtype="u1")
+            except ValueError as error:
+                check(any(part in str(error) for part in ("choose smaller chunks", "4GB", "2^32")), error)
+            else:
+                check(False, f"a chunk of {shape} bytes was created")
     refused("shuffle", "shuffle", "must be the first", data=data, request=good, shuffle=True)
     refused("unknown model", "0f" * 16, "BALER_MODEL_PATH", "/_baler/models of refused.h5", data=data,
             request=words(ABS, 0.1, model="0f" * 16))
@@ -726,6 +735,19 @@ def write_with_model(path, source, model, how):
 def missing(path, dataset, model, *parts):
     """Reading says which model is missing and where it was looked for."""
     NOTES.append(fails(path, dataset, model, "BALER_MODEL_PATH", "not found", *parts))
+
+
+def swallows_itself(path, model):
+    """A file whose decoder lies in a dataset that only that decoder could read: an error, not a stack without end."""
+    with h5py.File(path, "r+") as file:
+        shape, size = file["d"].shape, file["d"].size * file["d"].dtype.itemsize
+        _, stream = file["d"].id.read_direct_chunk((0,) * len(shape))
+        name = f"_baler/models/{model}"
+        del file[name]
+        dataset = create(file, name, None, words(LOSSLESS), shape=(size,), chunks=(size,), dtype="u1")
+        dataset.id.write_direct_chunk((0,), stream)
+    for dataset in ("d", name):
+        fails(path, dataset, model, "not found")
 
 
 def handles(path, model):

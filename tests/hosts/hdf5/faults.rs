@@ -2,7 +2,8 @@
 
 use super::{plain, ud};
 use crate::bench::{Bench, Need, Outcome, PLUGIN, checks, contains, failure, success};
-use baler_codec::Bound;
+use baler_codec::{Bound, Effort};
+use baler_hdf5::cd_values::Request;
 use libtest_mimic::Trial;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,10 +39,13 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         bench.trial("cli::faults::disk_full", &[Need::Baler], cli_disk_full),
         bench.trial("cli::faults::encoder_fails", &[Need::Baler], cli_encoder_fails),
     ];
-    // 20 GiB of memory are not for every machine.
+    // 12 GiB of memory and some minutes are not for every machine.
     if std::env::var_os("BALER_TEST_LARGE").is_some() {
-        trials.push(simple("large_chunk", 30));
-        trials.push(simple("large_dataset", 40));
+        trials.push(simple("large_chunk", 60));
+        trials.push(bench.trial("hdf5::faults::large_dataset", repack, |bench, folder| {
+            let fast = Request { effort: Effort::Fast, ..plain(Bound::Abs(1e-2)) };
+            fault(bench, folder, &["large_dataset", "h5repack", "-f", &ud(&fast)?], 130)
+        }));
     }
     trials
 }

@@ -112,6 +112,7 @@ fn by_h5py(bench: &Bench, folder: &Path) -> Outcome {
         notes.push(format!("{how}: {} bytes", size(folder, &path)));
     }
     bench.case(folder, &["handles", "file.h5", &id], 4)?;
+    bench.case(folder, &["swallows_itself", "file.h5", &id], 4)?;
     Ok(notes)
 }
 
