@@ -19,6 +19,8 @@ mod engines;
 mod fpga;
 #[path = "hosts/hdf5/mod.rs"]
 mod hdf5;
+#[path = "hosts/network.rs"]
+mod network;
 #[path = "hosts/parquet/mod.rs"]
 mod parquet;
 #[path = "hosts/python/mod.rs"]
@@ -44,6 +46,7 @@ const HOSTS: &[Trials] = &[
     engines::trials,
     fpga::trials,
     hdf5::trials,
+    network::trials,
     parquet::trials,
     python::trials,
     reference::trials,
