@@ -26,7 +26,7 @@ macro_rules! targets {
     };
 }
 
-targets! { chunk bombs bundle manifest onnx cd_values standalone program abi table parquet }
+targets! { chunk bombs bundle manifest onnx cd_values filter standalone program abi table parquet }
 
 #[test]
 fn files() {

@@ -18,13 +18,12 @@ fn seeds() -> Vec<Vec<u8>> {
         .filter(|chunk| chunk.len() < 2000)
         .collect();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    for release in ["v0.1.0", "v0.2.0"] {
-        let mut paths: Vec<_> =
-            std::fs::read_dir(golden.join(release)).into_iter().flatten().flatten().map(|e| e.path()).collect();
-        paths.sort();
-        let chunks = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "chunk"));
-        seeds.extend(chunks.filter_map(|path| std::fs::read(path).ok()));
-    }
+    let folders = std::fs::read_dir(golden).into_iter().flatten().flatten();
+    let files = folders.flat_map(|release| std::fs::read_dir(release.path()).into_iter().flatten().flatten());
+    let mut paths: Vec<_> =
+        files.map(|e| e.path()).filter(|path| path.extension().is_some_and(|e| e == "chunk")).collect();
+    paths.sort();
+    seeds.extend(paths.iter().filter_map(|path| std::fs::read(path).ok()));
     seeds
 }
 

@@ -1,7 +1,10 @@
-//! Files that the program `baler` is given: `.npy`, `.npz`, CSV, HDF5, and `.baler`. Each runs in a process of its own, which may
-//! take 2 GiB of addresses and 10 s.
+//! Files that the program `baler` is given: `.npy`, `.npz`, CSV, HDF5, Parquet, `.baler`, bundles and ONNX. Each runs in a process of
+//! its own, which may take 2 GiB of addresses and 10 s; the input decides whether it is compressed, restored, or described.
 
 use super::{Target, as_it_is};
+use baler_codec::bundle::Contents;
+use baler_tests::walsh;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -39,7 +42,10 @@ fn seeds() -> Vec<Vec<u8>> {
         file
     };
     let floats: Vec<u8> = (0..60).flat_map(|i| (i as f32 * 0.1).sin().to_le_bytes()).collect();
+    let bundle = walsh::bundle("walsh");
     vec![
+        bundle.to_bytes(Contents::Full),
+        bundle.decoder_onnx().to_vec(),
         npy("<f4", "(6, 10)", floats.clone()),
         npy(">i2", "(3, 4, 10)", floats[..240].to_vec()),
         npy("<f8", "()", floats[..8].to_vec()),
@@ -52,6 +58,8 @@ fn suffix(input: &[u8]) -> &'static str {
         [0x89, b'H', ..] => "h5",
         [0x8a, b'B', ..] => "baler",
         [b'P', b'A', b'R', b'1', ..] => "parquet",
+        [b'B', b'A', b'L', b'B', ..] => "bundle",
+        [8, ..] => "onnx",
         [first, ..] if first.is_ascii_graphic() => "csv",
         _ => "npy",
     }
@@ -64,30 +72,37 @@ fn run(input: &[u8]) -> Result<String, String> {
     let folder = FOLDER.as_ref().ok_or("no temporary folder")?.path();
     let path = folder.join(format!("in.{}", suffix(input)));
     std::fs::write(&path, input).map_err(|e| e.to_string())?;
-    let (arguments, output): (&[&str], _) = match suffix(input) {
-        "baler" => (&["decompress", "--force"], "out.npz"),
-        _ => (&["compress", "--force", "--abs", "0.01"], "out.baler"),
+    let is_described = xxhash_rust::xxh3::xxh3_64(input) % 3 == 0;
+    let (words, output): (&[&str], _) = match suffix(input) {
+        "onnx" => (&["models", "import", "--force", "--name", "fuzzed", "--decoder"], Some("out.bundle")),
+        "bundle" => (&["info"], None),
+        _ if is_described => (&["info", "-v"], None),
+        "baler" => (&["decompress", "--force"], Some("out.npz")),
+        _ => (&["compress", "--force", "--abs", "0.01"], Some("out.baler")),
     };
-    let found = limited(&program, arguments, &path, &folder.join(output));
+    let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+    arguments.push(path.clone().into());
+    if let Some(name) = output {
+        arguments.extend((suffix(input) == "onnx").then(|| "-o".into()));
+        arguments.push(folder.join(name).into());
+    }
+    let found = limited(&program, &arguments, folder);
     std::fs::remove_file(&path).map_err(|e| e.to_string())?;
     found
 }
 
 /// A process within its limits; what it says on standard error.
-fn limited(program: &Path, arguments: &[&str], input: &Path, out: &Path) -> Result<String, String> {
+fn limited(program: &Path, arguments: &[OsString], folder: &Path) -> Result<String, String> {
     let limits = format!("ulimit -v {ADDRESSES_KIB} && ulimit -t {SECONDS} && exec \"$0\" \"$@\"");
     let output = Command::new("sh")
         .args(["-c", &limits])
         .arg(program)
         .args(arguments)
-        .arg(input)
-        .arg(out)
         .env("HOME", "/nonexistent")
         .env("XDG_DATA_HOME", "/nonexistent")
         .output()
         .map_err(|e| e.to_string())?;
-    let folder = out.parent().unwrap_or(out).to_string_lossy();
-    let text = String::from_utf8_lossy(&output.stderr).replace(&*folder, "");
+    let text = String::from_utf8_lossy(&output.stderr).replace(&*folder.to_string_lossy(), "");
     if output.status.code().is_none() || text.contains("panicked") {
         return Err(format!("{}: {text}", output.status));
     }

@@ -6,6 +6,7 @@ mod bundle;
 mod cd_values;
 mod chunk;
 mod files;
+mod filter;
 mod onnx;
 mod program;
 mod standalone;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     bundle::MANIFEST,
     onnx::TARGET,
     cd_values::TARGET,
+    filter::TARGET,
     standalone::TARGET,
     program::TARGET,
     abi::TARGET,
