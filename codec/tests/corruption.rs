@@ -151,3 +151,27 @@ fn strangers_and_newer_versions_are_told_apart() {
     assert_eq!(decode(&chunk, &registry, &limits).unwrap_err().kind(), ErrorKind::Version);
     assert_eq!(decode(&[], &registry, &limits).unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+/// A bomb: some forty bytes, a sound checksum, and terabytes of one value. Refused on the word of its header, whatever a host
+/// allows up to there.
+#[test]
+fn a_chunk_that_claims_terabytes_is_refused() {
+    for (dtype, extent_log2) in [(Dtype::U8, 42), (Dtype::F64, 40), (Dtype::U8, 62)] {
+        // The extent, a varint: groups of seven bits, lowest first.
+        let mut extent = vec![0x80; extent_log2 / 7];
+        extent.push(1 << (extent_log2 % 7));
+        let value = vec![7; dtype.size_bytes()];
+        // Method 1, no special values, the value.
+        let part = [&[1, 0], &value[..]].concat();
+        let head = [b"BALR", &[1, 0, dtype as u8, 0][..], &[0; 8], &[1], &extent, &[part.len() as u8], &part].concat();
+        let mut bomb = [&head[..], &[0; 8]].concat();
+        forge(&mut bomb);
+        assert!(bomb.len() < 64);
+        for limits in [Limits::default(), Limits { max_output_bytes: 1 << 30 }] {
+            let error = decode(&bomb, &Registry::new(), &limits).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+        }
+        // It is what it claims to be: describing it costs nothing.
+        assert_eq!(describe(&bomb).unwrap().parts[0].candidate, "constant");
+    }
+}

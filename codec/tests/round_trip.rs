@@ -51,7 +51,7 @@ fn every_bound_holds_for_any_input() {
                 for seed in (first..first + n_cases).skip(k).step_by(n_threads) {
                     one_case(seed);
                     let n = 1 + n_done.fetch_add(1, Ordering::Relaxed);
-                    if n % 100_000 == 0 {
+                    if n.is_multiple_of(100_000) {
                         println!("{n} of {n_cases} cases from seed {first} on");
                     }
                 }
