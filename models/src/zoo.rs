@@ -39,6 +39,7 @@ pub const BUNDLES: &[(&str, &[u8])] = &[
     packed!("autoencoder-fpga-prototype-fixed"),
     packed!("autoencoder-fpga-tiny"),
     packed!("autoencoder-fpga-tiny-fixed"),
+    packed!("autoencoder-fpga-tiny-int8-fixed"),
     packed!("autoencoder-moessbauer"),
     packed!("predictor-alice-hypertriton"),
     packed!("predictor-cms-dimuon"),

@@ -4,7 +4,7 @@
 use baler_codec::bundle::{MemorySource, Normalisation};
 use baler_codec::{Bound, Dtype, Limits, ModelChoice, Params, Registry, decode, encode};
 use baler_models::simulate::{Random, power_law};
-use baler_models::train::{Dataset, Options, run};
+use baler_models::train::{Dataset, Epoch, Options, Report, run};
 use std::f32::consts::PI;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -89,6 +89,9 @@ fn wrong_options_are_named() {
     with(&|o| o.rel_bound = f64::NAN, "rel_bound");
     with(&|o| o.validation = 1.0, "validation");
     with(&|o| o.separable = Some([9, 4]), "separable");
+    with(&|o| o.quantise_aware = Some([1, 8]), "quantise_aware");
+    let gdn: fn(&mut Options) = |o| (o.architecture, o.quantise_aware) = ("conv2d-gdn".into(), Some([8, 8]));
+    with(&gdn, "normalisations");
     with(&|o| o.name = "../x".into(), "name");
     for (options, says) in cases {
         let error = run(&data, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
@@ -139,5 +142,49 @@ fn columns_of_a_table_are_normalised_as_in_training() {
         } else {
             assert!(b[1].is_nan() && b[0].is_finite());
         }
+    }
+}
+
+/// Rows whose last columns follow from the first.
+fn products(n: usize) -> Dataset {
+    let mut random = Random::new(3);
+    let values = (0..n).flat_map(|_| {
+        let (a, b, c) = (random.uniform(), random.uniform(), random.uniform());
+        [a, b, c, a * b, b * c, (a + c) / 2.0, a * a, 0.5 + 0.3 * (b - c)]
+    });
+    Dataset::new(values.collect(), vec![n, 8])
+}
+
+#[test]
+fn training_for_fixed_point_repeats_and_resumes() {
+    let data = products(600);
+    let folder = tempfile::tempdir().unwrap();
+    for architecture in ["dense", "fpga-prototype"] {
+        let mut options = Options::new("fixed");
+        (options.architecture, options.loss) = (architecture.into(), "mse".into());
+        if architecture == "dense" {
+            (options.encoder_hidden, options.decoder_hidden) = (vec![12], vec![12]);
+        }
+        (options.tile, options.latents, options.epochs, options.batch) = (vec![8], 4, 9, 64);
+        let floats = run(&data, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        options.quantise_aware = Some([4, 6]);
+        let trained = run(&data, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        let again = run(&data, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(trained.bundle.id(), again.bundle.id());
+        // The first half is that of a training with floats.
+        let losses = |report: &Report| report.epochs.iter().map(|e| e.training_loss).collect::<Vec<f64>>();
+        let (plain, fixed) = (losses(&floats.report), losses(&trained.report));
+        assert_eq!(plain[..4], fixed[..4]);
+        assert!(plain[8] < fixed[8] && fixed[8] < fixed[0], "{plain:?} {fixed:?}");
+        let bits = trained.bundle.manifest().training["quantise_aware"].as_array().unwrap();
+        assert_eq!(bits.iter().map(|b| b.as_integer().unwrap()).collect::<Vec<_>>(), [4, 6]);
+
+        // Broken off in the second half.
+        options.checkpoint = Some(folder.path().join(architecture));
+        let stop = &mut |e: &Epoch| if e.epoch == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        run(&data, &options, stop).unwrap();
+        options.resume = true;
+        let resumed = run(&data, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(trained.bundle.id(), resumed.bundle.id());
     }
 }

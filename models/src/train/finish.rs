@@ -101,6 +101,9 @@ pub(super) fn finish(
     put("epochs", (epochs.len() as i64).into());
     put("tiles", (n as i64).into());
     put("weight_bits", i64::from(options.weight_bits).into());
+    if let Some(bits) = options.quantise_aware {
+        put("quantise_aware", bits.map(i64::from).to_vec().into());
+    }
     if options.architecture != Options::default().architecture {
         put("architecture", options.architecture.clone().into());
     }

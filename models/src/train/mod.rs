@@ -11,6 +11,7 @@
 //! | `architectures` | networks by name: one file each, one line in [`ARCHITECTURES`] |
 //! | `losses` | what is made small: one file each, one line in [`LOSSES`] |
 //! | `families` | the loop, one file for each model family |
+//! | `quantise_aware` | the encoder as its fixed-point program will compute it |
 //! | `optimiser`, `schedule`, `checkpoint` | its parts |
 //! | `finish`, `measure`, `activations` | from the trained model to the bundle, and what it is worth |
 //!
@@ -34,6 +35,7 @@ mod options;
 mod outliers;
 mod parameters;
 mod principal;
+mod quantise_aware;
 pub mod recipes;
 mod rounding;
 mod schedule;

@@ -71,6 +71,9 @@ pub struct Options {
     /// `dense` with 8 or 16 bits: no weight is kept finer than moves a value by this part of the bound. Larger is smaller
     /// and coarser; 0 uses all bits.
     pub weight_coarseness: f64,
+    /// Train for fixed point: bits of the encoder's weights, and of its inputs, of what its layers give and of latents, in
+    /// the second half of training. The weights are written on the grid they have in a program of that width.
+    pub quantise_aware: Option<[u8; 2]>,
     /// `swae` only: directions that the latents of a batch are projected on.
     pub projections: usize,
     /// `swae` and `emd`: weight of the distance between distributions.
@@ -178,6 +181,7 @@ impl Default for Options {
             model_cost: 0.0,
             weight_bits: 8,
             weight_coarseness: 0.0,
+            quantise_aware: None,
             projections: 50,
             distance_weight: 0.1,
             weight_l1: 0.0,
@@ -276,6 +280,11 @@ impl Options {
         }
         if !matches!(self.weight_bits, 8 | 16 | 32) {
             return Err(Error::invalid(format!("weight_bits = {}: expected 8, 16 or 32", self.weight_bits)));
+        }
+        for bits in self.quantise_aware.into_iter().flatten() {
+            if !(2..=16).contains(&bits) {
+                return Err(Error::invalid(format!("quantise_aware: {bits} bits: expected 2 to 16")));
+            }
         }
         if self.resume && self.checkpoint.is_none() {
             return Err(Error::invalid("resume: name the checkpoint to go on from"));

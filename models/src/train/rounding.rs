@@ -16,6 +16,8 @@ pub(super) struct Rounding {
     pub bits: u8,
     /// Bits of biases and bases, which are few and need more range.
     pub fine_bits: u8,
+    /// Bits of the encoder's weights in fixed point; `None`: as good as floats.
+    pub fixed_bits: Option<u8>,
     coarseness: f32,
     /// The bound in units of the network's output.
     bound: f32,
@@ -27,6 +29,7 @@ impl Rounding {
         Self {
             bits: options.weight_bits,
             fine_bits: options.weight_bits.max(16),
+            fixed_bits: options.quantise_aware.map(|[weights, _]| weights),
             coarseness: options.weight_coarseness as f32,
             bound,
         }

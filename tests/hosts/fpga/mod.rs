@@ -1,6 +1,8 @@
 //! Generated hardware in the simulators and synthesis of its users.
 //!
-//! `BALER_TEST_VECTORS` sets the rows of each simulation with Verilator: 1000000 for a thorough check.
+//! `BALER_TEST_VECTORS` sets the rows of each simulation with Verilator: 1000000 for a thorough check, of `designs.rs` too.
+
+mod designs;
 
 use crate::bench::{Bench, Need, Outcome, contains, failure, success};
 use baler_fpga::ir::Program;
@@ -40,6 +42,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         let run = move |_: &Bench, folder: &Path| kernel(bus_bits, folder);
         trials.push(bench.trial(format!("fpga::verilator::kernel_on_{bus_bits}_bits"), VERILATOR, run));
     }
+    trials.extend(designs::trials(bench));
     trials
 }
 

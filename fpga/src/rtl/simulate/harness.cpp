@@ -1,7 +1,8 @@
 // Drives a design's stream in Verilator: batches of rows from standard input, their outputs to standard output.
 //
 //   in:  u32 number of rows, then the rows as the stream carries them; again until the end of the input
-//   out: for each batch, its rows of output, each followed by one byte: its overflow status
+//   out: for each batch, its rows of output, each followed by one byte: its overflow status; then u64 clock cycles from the first row
+//        offered to the last one taken
 //
 // A number of rows of 0xffffffff loads parameters: u32 number of words, then the words; out: one byte, whether they are
 // good.
@@ -76,6 +77,7 @@ int main(int argc, char **argv) {
     out.resize(size_t(n) * (ROW_OUT + 1));
     if (!fill(in.data(), in.size())) return 1;
     size_t fed = 0, got = 0, idle = 0;
+    uint64_t cycles = 0;
     bool offers = false;
     while (got < n) {
       // A row once offered stays until it is taken.
@@ -98,11 +100,12 @@ int main(int argc, char **argv) {
       }
       idle = taken || given ? 0 : idle + 1;
       if (idle > 1000000) return std::fprintf(stderr, "no row moves: %zu in, %zu out\n", fed, got), 1;
-      cycle();
+      cycle(), cycles++;
       if (taken) offers = false, fed++;
     }
     dut.s_axis_tvalid = 0;
     std::fwrite(out.data(), 1, out.size(), stdout);
+    std::fwrite(&cycles, sizeof cycles, 1, stdout);
     std::fflush(stdout);
   }
 }

@@ -30,7 +30,7 @@ pub(super) fn compare(
         return Err(failed(format!("{n_got} of {n_rows} rows came out of the design")));
     }
     let first = said.lines().find(|line| line.starts_with("row ")).map(str::to_owned);
-    Ok(Outcome { n_rows, n_mismatches: n_wrong, first })
+    Ok(Outcome { n_rows, n_mismatches: n_wrong, first, largest_batch: None })
 }
 
 /// The files of the self-checking test bench, for any simulator: the design, the bench, rows and what they must become.

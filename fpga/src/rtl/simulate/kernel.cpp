@@ -2,7 +2,8 @@
 // output.
 //
 //   in:  u32 number of rows, then the rows of 32-bit integers; again until the end of the input
-//   out: for each batch, its rows of 32-bit integers, each followed by one byte: the overflow status of the batch
+//   out: for each batch, its rows of 32-bit integers, each followed by one byte: the overflow status of the batch; then u64
+//        clock cycles from the start of the kernel to its interrupt
 //
 // All integers are little-endian. An argument makes every channel of the memory wait at random: its seed. What breaks a rule
 // of AXI, is read or written outside the buffers, or fails, ends the process.
@@ -163,7 +164,8 @@ int main(int argc, char **argv) {
     address(0x10, in.base), address(0x1c, out.base), write(0x28, n);
     if (!(read(0) & 4)) wrong("not idle before the start");
     write(0, 1);
-    for (size_t waited = 0; !dut.INTERRUPT; waited++) {
+    uint64_t waited = 0;
+    for (; !dut.INTERRUPT; waited++) {
       if (waited > 1000000 + 400 * size_t(n) * (N_IN + N_OUT)) wrong("the kernel does not come to its end");
       cycle();
     }
@@ -178,6 +180,7 @@ int main(int argc, char **argv) {
       std::fwrite(&out.bytes[row * N_OUT * 4], 4, N_OUT, stdout);
       std::fputc(status >> 2 & 1, stdout);
     }
+    std::fwrite(&waited, sizeof waited, 1, stdout);
     std::fflush(stdout);
   }
 }

@@ -46,6 +46,8 @@ pub struct Outcome {
     pub n_mismatches: usize,
     /// The first that does, in words.
     pub first: Option<String>,
+    /// Rows of the largest batch, and the clock cycles it took; unknown of [`Tool::Icarus`].
+    pub largest_batch: Option<(usize, u64)>,
 }
 
 /// Of tools that are missing or fail.

@@ -83,6 +83,7 @@ pub struct Verilated {
     from: ChildStdout,
     design: Design,
     around: Around,
+    cycles: u64,
 }
 
 impl Verilated {
@@ -118,7 +119,7 @@ impl Verilated {
             .spawn()
             .map_err(|e| failed(format!("the compiled simulation: {e}")))?;
         let (to, from) = (child.stdin.take(), child.stdout.take().expect("piped"));
-        Ok(Self { child, to, from, design: design.clone(), around: around.clone() })
+        Ok(Self { child, to, from, design: design.clone(), around: around.clone(), cycles: 0 })
     }
 
     /// Names what [`Verilated::build`] compiles: another design, or another version of this library, has another key.
@@ -134,6 +135,12 @@ impl Verilated {
     /// The design that runs.
     pub fn design(&self) -> &Design {
         &self.design
+    }
+
+    /// Clock cycles that the last batch took: from the first row offered to the last one taken, of a kernel from its start to
+    /// its end.
+    pub fn cycles(&self) -> u64 {
+        self.cycles
     }
 
     /// Writes parameters, as [`words`](super::reuse::words) gives them, into a reloadable design; whether their CRC is
@@ -168,7 +175,9 @@ impl Verilated {
         to.write_all(&bytes).and_then(|()| to.flush()).map_err(ended)?;
         let row_len = row_bytes(&output) + 1;
         let mut found = vec![0; rows.len() * row_len];
-        self.from.read_exact(&mut found).map_err(ended)?;
+        let mut cycles = [0; 8];
+        self.from.read_exact(&mut found).and_then(|()| self.from.read_exact(&mut cycles)).map_err(ended)?;
+        self.cycles = u64::from_le_bytes(cycles);
         let row = |bytes: &[u8]| (unpack(&output, &bytes[..row_len - 1]), bytes[row_len - 1] != 0);
         Ok(found.chunks_exact(row_len).map(row).collect())
     }
@@ -197,7 +206,7 @@ pub(super) fn compare(
     let mut verilated = Verilated::build(design, around, folder, seed)?;
     let mut sizes = BATCHES.into_iter().cycle();
     let mut vectors = Vectors::new(program, 1);
-    let mut outcome = Outcome { n_rows: 0, n_mismatches: 0, first: None };
+    let mut outcome = Outcome { n_rows: 0, n_mismatches: 0, first: None, largest_batch: None };
     while outcome.n_rows < n_rows {
         let size = sizes.next().unwrap_or(1).min(n_rows - outcome.n_rows);
         let rows: Vec<Vec<i64>> = vectors.by_ref().take(size).collect();
@@ -215,6 +224,9 @@ pub(super) fn compare(
             }
         }
         outcome.n_rows += rows.len();
+        if outcome.largest_batch.is_none_or(|(n, _)| n < rows.len()) {
+            outcome.largest_batch = Some((rows.len(), verilated.cycles()));
+        }
     }
     Ok(outcome)
 }

@@ -8,11 +8,12 @@
 //!
 //! Without hidden layers training starts from principal components, with them from random weights.
 
-use super::{Architecture, Build, Exported, Model, Pass};
+use super::{Architecture, Build, Exported, Model, Pass, can_be_negative};
 use crate::onnx::{Activation, Conv, Layer, Weights};
 use crate::simulate::Random;
 use crate::train::parameters::{Index, Parameters, to_host};
 use crate::train::principal::{dot, principal};
+use crate::train::quantise_aware;
 use crate::train::rounding::{Rounding, round, store, store_bias};
 use baler_codec::{Error, Result};
 use burn::tensor::Tensor;
@@ -78,15 +79,17 @@ impl Model for Dense {
     }
 
     fn encode(&self, x: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let mut value = x;
+        let mut value = pass.fixed_value(x, false);
         for (i, layer) in self.encoder.iter().enumerate() {
             if i > 0 {
                 value = activate(value, self.activation);
                 pass.note(&format!("encoder {i}"), &value, layer.weight.shape[0]);
+                value = pass.fixed_value(value, can_be_negative(self.activation));
             }
-            value = value.matmul(layer.weight.value(&self.parameters)) + layer.bias.value(&self.parameters);
+            let weight = pass.fixed_weight(layer.weight.value(&self.parameters));
+            value = value.matmul(weight) + layer.bias.value(&self.parameters);
         }
-        value
+        pass.fixed_value(value, true)
     }
 
     fn decode(&self, z: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
@@ -303,7 +306,10 @@ impl Dense {
             let host = layer.weight.to_host(&self.parameters);
             let turned: Vec<f32> =
                 (0..outputs).flat_map(|o| (0..inputs).map(move |i| i * outputs + o)).map(|at| host[at]).collect();
-            let weight = Weights::quantise(&turned, &[outputs, inputs], Some(0), bits)?;
+            let weight = match rounding.fixed_bits {
+                Some(bits) => quantise_aware::store(&turned, bits)?,
+                None => Weights::quantise(&turned, &[outputs, inputs], Some(0), bits)?,
+            };
             let bias = Some(Weights::F32(layer.bias.to_host(&self.parameters)));
             layers.push(Layer::Dense { inputs, outputs, weight, bias });
         }

@@ -25,6 +25,14 @@ impl Layered {
         decoder: &[Block],
     ) -> Result<Box<dyn Model>> {
         let (d, k) = (from.tiles.len(), from.options.latents);
+        let has_none = |block: &Block| matches!(block, Block::BatchNorm | Block::Gdn { .. });
+        if from.options.quantise_aware.is_some() && encoder.iter().any(has_none) {
+            return Err(Error::invalid(format!(
+                "quantise_aware: the encoder of architecture {:?} has normalisations, which fixed-point programs have not; \
+                 take one of dense layers, convolutions and activations",
+                from.options.architecture
+            )));
+        }
         let mut parameters = Parameters::new(from.device);
         let encoder = Chain::new("encoder", &[d], encoder, &mut parameters, random)?;
         let decoder = Chain::new("decoder", &[k], decoder, &mut parameters, random)?;
@@ -63,9 +71,9 @@ impl Model for Layered {
 
     fn export(&self, rounding: Rounding, _: &mut dyn Iterator<Item = Tensor<2>>) -> Result<Exported> {
         Ok(Exported {
-            encoder: self.encoder.export(&self.parameters, rounding.bits.max(16))?,
+            encoder: self.encoder.export(&self.parameters, rounding.bits.max(16), rounding.fixed_bits)?,
             encoder_input: vec![self.n_values],
-            decoder: self.decoder.export(&self.parameters, rounding.bits)?,
+            decoder: self.decoder.export(&self.parameters, rounding.bits, None)?,
             decoder_output: self.decoder.output_shape().to_vec(),
             decoder_weights: self.decoder.n_weights(&self.parameters),
         })

@@ -1,9 +1,10 @@
 //! Layers that networks are listed as, and how a list computes and is written.
 
-use super::Pass;
+use super::{Pass, can_be_negative};
 use crate::onnx::{Activation, Conv, Layer, Weights};
 use crate::simulate::Random;
 use crate::train::parameters::{Index, Parameters};
+use crate::train::quantise_aware;
 use crate::train::rounding::Rounding;
 use baler_codec::{Error, Result};
 use burn::tensor::activation::{leaky_relu, relu, sigmoid};
@@ -92,7 +93,6 @@ impl Chain {
                     (vec![weight, parameters.add(uniform(conv.outputs, fan_in), &[conv.outputs])], output)
                 }
                 Block::BatchNorm => {
-                    let is_linear = |b: &Block| matches!(b, Block::Dense(_) | Block::Conv(_) | Block::ConvTranspose(_));
                     let folds = steps.last().is_some_and(|s| is_linear(&s.block))
                         || matches!(blocks.get(i + 1), Some(Block::Dense(_)));
                     if !folds {
@@ -138,19 +138,34 @@ impl Chain {
     /// Rows [n, values] through all layers.
     pub fn forward(&self, x: Tensor<2>, parameters: &Parameters, pass: &mut Pass<'_>) -> Tensor<2> {
         let mut layer = 0;
-        let mut value = x;
-        for step in &self.steps {
+        let mut value = pass.fixed_value(x, false);
+        for (i, step) in self.steps.iter().enumerate() {
             value = step.forward(value, parameters, pass);
-            layer += usize::from(matches!(step.block, Block::Dense(_) | Block::Conv(_) | Block::ConvTranspose(_)));
+            layer += usize::from(is_linear(&step.block));
             if matches!(step.block, Block::Activation(_) | Block::Gdn { .. }) {
                 pass.note(&format!("{} {layer}", self.name), &value, step.output[0]);
+            }
+            if let Some(must_be_signed) = self.ends_in(i) {
+                value = pass.fixed_value(value, must_be_signed);
             }
         }
         value
     }
 
-    /// The layers as they are written, with weights of `bits`.
-    pub fn export(&self, parameters: &Parameters, bits: u8) -> Result<Vec<Layer>> {
+    /// Whether what step `i` gives is rounded in fixed point, and if so whether it must be signed: linear layers round
+    /// together with the activation behind them.
+    fn ends_in(&self, i: usize) -> Option<bool> {
+        let mut after = self.steps[i + 1..].iter().map(|step| &step.block);
+        let next = after.find(|block| !matches!(block, Block::Reshape(_) | Block::Dropout(_)));
+        match &self.steps[i].block {
+            Block::Activation(activation) => Some(can_be_negative(*activation)),
+            block if is_linear(block) && !matches!(next, Some(Block::Activation(_))) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The layers as they are written, with weights of `bits`, or in fixed point of `fixed_bits`.
+    pub fn export(&self, parameters: &Parameters, bits: u8, fixed_bits: Option<u8>) -> Result<Vec<Layer>> {
         let mut layers = Vec::new();
         // Batch normalisation that the next dense layer takes in.
         let mut before: Option<Vec<[f64; 2]>> = None;
@@ -161,7 +176,7 @@ impl Chain {
             };
             match &step.block {
                 Block::Dense(_) | Block::Conv(_) | Block::ConvTranspose(_) => {
-                    layers.push(step.export_linear(parameters, bits, before.take(), after)?);
+                    layers.push(step.export_linear(parameters, (bits, fixed_bits), before.take(), after)?);
                 }
                 Block::BatchNorm => {
                     let folded = i > 0 && !self.steps[i - 1].parameters.is_empty();
@@ -194,6 +209,7 @@ impl Step {
         match &self.block {
             Block::Dense(_) => {
                 let weight = round_trained(parameters.get::<2>(self.parameters[0]), 1, pass.rounding);
+                let weight = pass.fixed_weight(weight);
                 x.matmul(weight) + parameters.get::<1>(self.parameters[1]).unsqueeze()
             }
             Block::Conv(conv) | Block::ConvTranspose(conv) => {
@@ -248,7 +264,7 @@ impl Step {
         &self,
         x: Tensor<2>,
         parameters: &Parameters,
-        pass: &Pass<'_>,
+        pass: &mut Pass<'_>,
         conv: &Conv,
         transposed: bool,
         run: impl Fn(
@@ -264,7 +280,7 @@ impl Step {
         let weight = parameters.get::<D>(self.parameters[0]);
         let bias = Some(parameters.get::<1>(self.parameters[1]));
         let (stride, padding, one) = (each(&conv.stride), each(&conv.padding), [1; A]);
-        let weight = round_trained(weight, usize::from(transposed), pass.rounding);
+        let weight = pass.fixed_weight(round_trained(weight, usize::from(transposed), pass.rounding));
         let options = match transposed {
             false => Ok(ConvOptions::new(stride, padding, one, 1)),
             true => Err(ConvTransposeOptions::new(stride, padding, each(&conv.output_padding), one, 1)),
@@ -314,7 +330,7 @@ impl Step {
     fn export_linear(
         &self,
         parameters: &Parameters,
-        bits: u8,
+        (bits, fixed_bits): (u8, Option<u8>),
         before: Option<Vec<[f64; 2]>>,
         after: Option<Vec<[f64; 2]>>,
     ) -> Result<Layer> {
@@ -352,7 +368,10 @@ impl Step {
             bias.iter_mut().zip(&after).for_each(|(b, [scale, shift])| *b = *b * scale + shift);
         }
         let weight: Vec<f32> = weight.into_iter().map(|v| v as f32).collect();
-        let weight = Weights::quantise(&weight, &shape, Some(usize::from(transposed)), bits)?;
+        let weight = match fixed_bits {
+            Some(bits) => quantise_aware::store(&weight, bits)?,
+            None => Weights::quantise(&weight, &shape, Some(usize::from(transposed)), bits)?,
+        };
         let bias = Some(Weights::F32(bias.into_iter().map(|v| v as f32).collect()));
         Ok(match &self.block {
             Block::Conv(conv) => Layer::Conv { conv: conv.clone(), weight, bias },
@@ -360,6 +379,10 @@ impl Step {
             _ => Layer::Dense { inputs: inner, outputs, weight, bias },
         })
     }
+}
+
+fn is_linear(block: &Block) -> bool {
+    matches!(block, Block::Dense(_) | Block::Conv(_) | Block::ConvTranspose(_))
 }
 
 /// Weights rounded to multiples of one scale for each index of `axis`, the outputs; gradients pass as if it had not been

@@ -15,9 +15,10 @@ mod pj_conv;
 use super::Options;
 use super::activations::Probe;
 use super::parameters::{Index, Parameters};
+use super::quantise_aware::FixedPoint;
 use super::rounding::Rounding;
 use super::tiles::Tiles;
-use crate::onnx::Layer;
+use crate::onnx::{Activation, Layer};
 use crate::simulate::Random;
 use baler_codec::{Error, Result};
 use burn::tensor::{Device, Tensor};
@@ -103,6 +104,8 @@ pub(super) struct Pass<'a> {
     pub weight_bits: Option<Tensor<1>>,
     /// Running statistics after a step of training.
     pub statistics: Vec<(Index, Tensor<1>)>,
+    /// The encoder as its fixed-point program will compute it.
+    pub fixed: Option<FixedPoint>,
     /// Takes note of what every layer gives.
     pub probe: Option<&'a mut Probe>,
 }
@@ -110,12 +113,28 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// A pass as the written model will compute it.
     pub fn as_written(rounding: Option<Rounding>) -> Self {
-        Self { training: None, rounding, weight_bits: None, statistics: Vec::new(), probe: None }
+        Self { training: None, rounding, weight_bits: None, statistics: Vec::new(), fixed: None, probe: None }
     }
 
     /// A step of training.
     pub fn of_training(rounding: Option<Rounding>, random: &'a mut Random) -> Self {
         Self { training: Some(random), ..Self::as_written(rounding) }
+    }
+
+    /// Weights of the encoder, in fixed point if the pass is.
+    pub fn fixed_weight<const D: usize>(&mut self, weight: Tensor<D>) -> Tensor<D> {
+        match &mut self.fixed {
+            Some(fixed) => fixed.weight(weight),
+            None => weight,
+        }
+    }
+
+    /// The encoder's input, what one of its layers gives, or its latents, in fixed point if the pass is.
+    pub fn fixed_value(&mut self, value: Tensor<2>, must_be_signed: bool) -> Tensor<2> {
+        match &mut self.fixed {
+            Some(fixed) => fixed.value(value, must_be_signed),
+            None => value,
+        }
     }
 
     /// Hands what a layer gives, [n, nodes, positions...] flattened to [n, nodes * positions], to the probe.
@@ -124,4 +143,9 @@ impl<'a> Pass<'a> {
             probe.note(layer, value, nodes);
         }
     }
+}
+
+/// Whether what this function gives is to be kept in a signed format.
+fn can_be_negative(activation: Activation) -> bool {
+    !matches!(activation, Activation::Relu | Activation::Sigmoid)
 }

@@ -15,6 +15,7 @@ use crate::train::finish::finish;
 use crate::train::losses::{self, Loss, Terms};
 use crate::train::optimiser::Adam;
 use crate::train::parameters::rows;
+use crate::train::quantise_aware::{FITTED_TILES, FixedPoint};
 use crate::train::rounding::Rounding;
 use crate::train::schedule::{Rate, Stopping};
 use crate::train::tiles::Tiles;
@@ -32,6 +33,8 @@ struct Training<'a> {
     /// The bound in units of the network's output.
     bound: f32,
     rounding: Rounding,
+    /// The formats of this epoch, where the encoder computes in fixed point.
+    fixed: Option<FixedPoint>,
     device: Device,
     model: Box<dyn Model>,
     optimiser: Adam,
@@ -99,6 +102,7 @@ impl<'a> Training<'a> {
             loss: losses::named(&options.loss)?,
             bound,
             rounding: Rounding::new(options, bound),
+            fixed: None,
             optimiser: Adam::new(model.parameters_mut(), options),
             model,
             device,
@@ -112,7 +116,21 @@ impl<'a> Training<'a> {
 
     /// Whether latents and weights are rounded in the next step. Losses that learn the steps begin with noise.
     fn rounds(&self) -> bool {
-        !self.loss.learns_steps || 2 * self.step >= self.rate.steps
+        !self.loss.learns_steps || self.is_second_half()
+    }
+
+    fn is_second_half(&self) -> bool {
+        2 * self.step >= self.rate.steps
+    }
+
+    /// Formats for the encoder as it is now.
+    fn formats(&self, bits: [u8; 2]) -> Option<FixedPoint> {
+        let d = self.tiles.len();
+        let spacing = (self.tiles.training.len() / d).div_ceil(FITTED_TILES).max(1);
+        let tiles = self.tiles.training.chunks_exact(d).step_by(spacing).flatten().copied().collect();
+        let mut pass = Pass { fixed: Some(FixedPoint::choosing(bits)), ..Pass::as_written(None) };
+        self.model.encode(rows(tiles, d, &self.device), &mut pass);
+        pass.fixed.map(FixedPoint::chosen)
     }
 
     /// Adds what quantisation will do to latents.
@@ -131,7 +149,9 @@ impl<'a> Training<'a> {
         pass: &mut Pass<'_>,
         random: &mut Random,
     ) -> Tensor<1> {
+        pass.fixed.clone_from(&self.fixed);
         let latents = self.model.encode(input.clone(), pass);
+        pass.fixed = None;
         let output = self.model.decode(self.quantised(latents.clone(), noise), pass);
         let terms = Terms {
             input,
@@ -151,7 +171,8 @@ impl<'a> Training<'a> {
         let d = self.tiles.len();
         let n = self.tiles.training.len() / d;
         let order = self.random.permutation(n);
-        let rounded = self.rounds();
+        self.fixed = self.options.quantise_aware.filter(|_| self.is_second_half()).and_then(|bits| self.formats(bits));
+        let is_as_written = self.rounds() && self.fixed.is_some() == self.options.quantise_aware.is_some();
         let (mut sum, mut rate) = (0.0, 0.0);
         for indices in order.chunks(self.options.batch) {
             let batch = indices.iter().flat_map(|&i| &self.tiles.training[i * d..][..d]).copied().collect();
@@ -199,7 +220,7 @@ impl<'a> Training<'a> {
         let watched = validation_loss.unwrap_or(training_loss);
         self.rate.after(watched);
         // Losses with noise and losses with rounding do not compare.
-        let Some(stopping) = self.stopping.as_mut().filter(|_| rounded) else { return Ok(false) };
+        let Some(stopping) = self.stopping.as_mut().filter(|_| is_as_written) else { return Ok(false) };
         Ok(stopping.after(watched, || self.model.parameters().to_host()))
     }
 

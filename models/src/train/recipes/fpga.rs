@@ -42,6 +42,15 @@ pub(super) fn tiny() -> Recipe {
     Recipe { data: Data::File(JETS), part: 0.7, options }
 }
 
+/// 24-16-8 on jets, trained for weights and values of 8 bits.
+pub(super) fn tiny_int8() -> Recipe {
+    let description = "24-16-8 with ReLU on jets of CMS NanoAOD, trained for weights and values of 8 bits.";
+    let mut options = options("autoencoder-fpga-tiny-int8", description, "MIT", &[16], 8);
+    options.epochs = 1200;
+    options.quantise_aware = Some([8, 8]);
+    Recipe { data: Data::File(JETS), part: 0.7, options }
+}
+
 /// 24-64-32-14 on jets.
 pub(super) fn medium() -> Recipe {
     let description = "24-64-32-14 with ReLU on jets of CMS NanoAOD.";

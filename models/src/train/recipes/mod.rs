@@ -45,6 +45,7 @@ pub fn recipes() -> Vec<Recipe> {
         field3d::recipe(),
         fpga::prototype(),
         fpga::tiny(),
+        fpga::tiny_int8(),
         fpga::medium(),
         fpga::trigger_cells(),
         moessbauer::recipe(),

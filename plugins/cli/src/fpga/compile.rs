@@ -1,18 +1,17 @@
 //! `baler fpga compile`: an encoder as a fixed-point program.
 
+use super::errors::{describe, metric, to_json};
 use super::model::Model;
 use super::rows::{RowsArgs, transformed};
 use crate::failure::{Failure, InFile, Result};
-use crate::outcome::{Outcome, count, number, table};
+use crate::outcome::{Outcome, count};
 use crate::output::Output;
 use baler_fpga::fixed::Format;
 use baler_fpga::import::Network;
 use baler_fpga::ir::Program;
-use baler_fpga::quantise::metric::{RESIDUAL, RESPONSE, RMS};
 use baler_fpga::quantise::{
     CALIBRATED_ROWS, Compat, Errors, Metric, Sample, Widths, calibrated, compat, measure, search,
 };
-use baler_models::simulate::{CELLS, telescope};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::io::Write;
@@ -36,12 +35,13 @@ pub struct CompileArgs {
     /// Its name; by default that of the model
     #[arg(long)]
     name: Option<String>,
-    /// Bits of weights [default: 8; with --budget as few as it allows]
+    /// Bits of weights [default: those that the model was trained for (`baler train --quantise-aware`), else 8; with --budget
+    /// as few as it allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=32))]
     weights_bits: Option<u32>,
-    /// Bits of inputs, activations and latents
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=32), conflicts_with = "budget")]
-    value_bits: u32,
+    /// Bits of inputs, activations and latents [default: those that the model was trained for, else 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=32), conflicts_with = "budget")]
+    value_bits: Option<u32>,
     /// Look for the fewest bits with which the metric grows by at most this part: 0.02
     #[arg(long, value_name = "PART", conflicts_with = "compat")]
     budget: Option<f64>,
@@ -61,28 +61,6 @@ pub struct CompileArgs {
     /// Replace the output if it is there
     #[arg(long, short)]
     force: bool,
-}
-
-/// What a budget can be about. One line each.
-const METRICS: &[Metric] = &[RMS, RESIDUAL, RESPONSE, TELESCOPE];
-
-const TELESCOPE: Metric = Metric {
-    name: "telescope",
-    about: "distances and energies of 48 trigger cells",
-    figures: |rows| match rows.n {
-        CELLS => {
-            let [truth, decoded] = rows.values.map(|v| v.iter().map(|&v| v as f32).collect::<Vec<f32>>());
-            vec![telescope(&truth, &decoded)]
-        }
-        _ => Vec::new(),
-    },
-};
-
-fn metric(name: &str) -> std::result::Result<Metric, String> {
-    METRICS.iter().find(|metric| metric.name == name).copied().ok_or_else(|| {
-        let known: Vec<String> = METRICS.iter().map(|m| format!("{} ({})", m.name, m.about)).collect();
-        format!("expected one of: {}", known.join("; "))
-    })
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -126,7 +104,10 @@ impl CompileArgs {
                         found.program
                     }
                     None => {
-                        let all = Widths::uniform(&network, self.weights_bits.unwrap_or(8), self.value_bits);
+                        let [weights, values] = model.trained_bits().unwrap_or([8, 8]);
+                        let (weights, values) =
+                            (self.weights_bits.unwrap_or(weights), self.value_bits.unwrap_or(values));
+                        let all = Widths::uniform(&network, weights, values);
                         let rows = sample.spaced_rows(network.n_inputs, CALIBRATED_ROWS);
                         calibrated(&name, &network, &own, &rows, &all)?
                     }
@@ -171,61 +152,8 @@ impl CompileArgs {
         }
         if let Some(errors) = errors {
             lines.extend(describe(program, errors));
-            json["errors"] = json!({
-                "rows": errors.rows,
-                "latents_rms": number(errors.latents_rms),
-                "latents_size": number(errors.latents_size),
-                "float_rms": number(errors.float_rms),
-                "fixed_rms": number(errors.fixed_rms),
-                "overflows": errors.overflows,
-                "metrics": errors.metrics.iter().map(|m| json!({
-                    "name": m.name, "float": m.float, "fixed": m.fixed, "growth": number(m.growth()),
-                })).collect::<Vec<_>>(),
-            });
+            json["errors"] = to_json(errors);
         }
         Outcome::new(lines.join("\n"), json)
     }
-}
-
-/// Float beside fixed, in words.
-fn describe(program: &Program, errors: &Errors) -> Vec<String> {
-    let mut lines = vec![format!(
-        "latents on {} rows: rms {:.4}, fixed minus float rms {:.3e}",
-        errors.rows, errors.latents_size, errors.latents_rms
-    )];
-    if !errors.columns.is_empty() {
-        lines.push(format!(
-            "decoded: rms error {:.5} from float latents, {:.5} from fixed ({:+.2} %)",
-            errors.float_rms,
-            errors.fixed_rms,
-            100.0 * (errors.fixed_rms / errors.float_rms - 1.0)
-        ));
-        let mut rows = vec![
-            ["column", "residual rms float", "fixed", "response mean float", "fixed", "rms float", "fixed"]
-                .map(str::to_owned)
-                .to_vec(),
-        ];
-        for (i, c) in errors.columns.iter().enumerate() {
-            let mut row = vec![i.to_string()];
-            for pair in [c.residual_rms, c.response_mean, c.response_rms] {
-                row.extend(pair.map(|v| format!("{v:.4}")));
-            }
-            rows.push(row);
-        }
-        lines.push(table(&rows));
-    }
-    for m in &errors.metrics {
-        let growth = 100.0 * m.growth();
-        lines.push(match (&m.float[..], &m.fixed[..]) {
-            ([float], [fixed]) => {
-                format!("{}: {float:.4e} from float latents, {fixed:.4e} from fixed ({growth:+.2} %)", m.name)
-            }
-            (float, _) => format!("{}: {growth:+.2} % in the worst of {} columns", m.name, float.len()),
-        });
-    }
-    let over = program.layers().iter().zip(&errors.overflows).filter(|(_, part)| **part > 0.0);
-    let over: Vec<String> = over.map(|(layer, part)| format!("{} {:.3} %", layer.name, 100.0 * part)).collect();
-    let over = if over.is_empty() { "none".to_owned() } else { over.join(", ") };
-    lines.push(format!("casts beyond their range: {over}"));
-    lines
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
     baler fpga devices --program encoder.fixed.json   # each is opened, tested with golden rows, and measured\n  \
     baler fpga devices --model jets-24-16-8 --device opencl:unit=1")]
 pub struct DevicesArgs {
-    /// A fixed-point program (.json) that each device is to run
+    /// A fixed-point program (.json, or a .bundle that has one) that each device is to run
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     program: Option<PathBuf>,
     /// A model with a fixed-point encoder that each device is to run

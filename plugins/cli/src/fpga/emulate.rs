@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Runs rows of values through a program and writes its integers
 #[derive(Args, Debug)]
 pub struct EmulateArgs {
-    /// A program, made by `baler fpga compile`
+    /// A program (.json), or a model with one: a .bundle file or a name
     program: PathBuf,
     #[command(flatten)]
     rows: RowsArgs,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Writes HLS C++ (ap_fixed types) and a test of it with rows
 #[derive(Args, Debug)]
 pub struct HlsArgs {
-    /// A program (.json)
+    /// A program (.json), or a model with one: a .bundle file or a name
     program: PathBuf,
     /// Folder for the files
     #[arg(long, short, value_name = "DIR")]

@@ -5,6 +5,7 @@ mod check_vectors;
 mod compile;
 mod devices;
 mod emulate;
+mod errors;
 mod hls;
 mod model;
 mod report;
@@ -80,8 +81,14 @@ fn read_text(path: &Path, max_bytes: usize) -> Result<String> {
     Ok(text)
 }
 
-/// A program from its file.
+/// A program from its file, or that of a model with one: a `.bundle` file or a name.
 pub fn read_program(path: &Path) -> Result<Program> {
+    let is_bundle = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("bundle"));
+    // Names of models have no folder and no end such as `.json`.
+    let is_name = path.components().count() == 1 && path.extension().is_none() && !path.exists();
+    if is_bundle || is_name {
+        return program_of(&*model::open_bundle(path)?);
+    }
     Program::from_json(&read_text(path, baler_fpga::ir::MAX_BYTES)?).in_file(path)
 }
 

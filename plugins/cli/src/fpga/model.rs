@@ -36,6 +36,14 @@ impl Model {
         Ok(Self { name: bundle.manifest().name.clone(), encoder, bundle: Some(bundle) })
     }
 
+    /// The bits of weights and of values that the model was trained for (`baler train --quantise-aware`).
+    pub fn trained_bits(&self) -> Option<[u32; 2]> {
+        let bits = self.bundle.as_ref()?.manifest().training.get("quantise_aware")?.as_array()?;
+        let bits: Vec<u32> =
+            bits.iter().filter_map(|n| u32::try_from(n.as_integer()?).ok()).filter(|n| (2..=32).contains(n)).collect();
+        bits.try_into().ok()
+    }
+
     fn normalisation(&self) -> Option<&Normalisation> {
         self.bundle.as_ref().map(|bundle| &bundle.manifest().input.normalisation)
     }

@@ -1,8 +1,14 @@
 //! `baler fpga report`: what a program costs and how fast it is.
 
-use crate::failure::Result;
+use super::errors::{describe, metric, to_json};
+use super::model::Model;
+use super::rows::{RowsArgs, transformed};
+use crate::failure::{InFile, Result};
 use crate::outcome::{Outcome, bytes, number, table};
 use baler_fpga::emulate::{Link, timing};
+use baler_fpga::import::Network;
+use baler_fpga::ir::Program;
+use baler_fpga::quantise::{Errors, Metric, Sample, measure};
 use baler_fpga::report;
 use clap::Args;
 use serde_json::json;
@@ -11,8 +17,17 @@ use std::path::PathBuf;
 /// Says what a program costs: operations, widths, cycles
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// A program, made by `baler fpga compile`
+    /// A program (.json), or a model with one: a .bundle file or a name
     program: PathBuf,
+    /// What it loses against the encoder that it was made from: a .bundle file or the name of a model in floating point, on
+    /// rows named by --data
+    #[arg(long, value_name = "MODEL", requires = "data")]
+    against: Option<PathBuf>,
+    #[command(flatten)]
+    rows: RowsArgs,
+    /// With --against: rms; residual, response (of each column: jets); telescope (48 trigger cells). Several are allowed
+    #[arg(long, value_name = "METRIC", value_parser = metric, default_value = "rms")]
+    metric: Vec<Metric>,
     /// Clock in MHz
     #[arg(long, value_name = "MHZ", default_value_t = 200.0)]
     clock: f64,
@@ -55,7 +70,7 @@ impl ReportArgs {
             ]);
         }
         let ns = 1e3 / self.clock;
-        let text = [
+        let mut text = vec![
             format!("program {}, digest {}", program.name(), program.digest_hex()),
             table(&rows),
             format!(
@@ -78,7 +93,7 @@ impl ReportArgs {
              653 DSP, net of debug cores"
                 .to_owned(),
         ];
-        let json = json!({
+        let mut json = json!({
             "name": program.name(),
             "digest": program.digest_hex(),
             "multiplications": program.multiplications(),
@@ -90,6 +105,26 @@ impl ReportArgs {
             "bytes_in_per_second": number(timing.bytes_in_per_s),
             "bytes_out_per_second": number(timing.bytes_out_per_s),
         });
+        if let Some(errors) = self.errors(&program)? {
+            text.extend(describe(&program, &errors));
+            json["errors"] = to_json(&errors);
+        }
         Ok(Outcome::new(text.join("\n"), json))
+    }
+
+    /// The program beside the encoder in floating point.
+    fn errors(&self, program: &Program) -> Result<Option<Errors>> {
+        let Some(path) = &self.against else { return Ok(None) };
+        let model = Model::open(path)?;
+        let network = Network::from_onnx(&model.encoder).in_file(path)?;
+        let Some(rows) = self.rows.read(network.n_inputs)? else { return Ok(None) };
+        let transforms = model.transforms(Some(&rows), network.n_inputs);
+        let decoder = match &model.bundle {
+            Some(bundle) => Some(bundle.decoder()?),
+            None => None,
+        };
+        let values = transformed(&rows, &transforms);
+        let sample = Sample { values: &values, transforms: &transforms, decoder, metrics: &self.metric };
+        Ok(Some(measure(&network, program, &sample)?))
     }
 }

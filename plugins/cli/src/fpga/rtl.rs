@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// What hardware is made of which program: for every subcommand that makes some.
 #[derive(Args, Debug)]
 pub struct DesignArgs {
-    /// A program (.json)
+    /// A program (.json), or a model with one: a .bundle file or a name
     program: PathBuf,
     /// What multiplies: shift-add, dsp, reuse=N (a row every N cycles), reloadable or reloadable=N (weights that change)
     #[arg(long, default_value = "shift-add")]

@@ -2,7 +2,7 @@
 
 use super::rtl::{DesignArgs, KernelArgs, describe};
 use crate::failure::{Code, Failure, InFile, Result};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, number};
 use baler_fpga::rtl::simulate::{Tool, Trouble, simulate, simulate_kernel};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub struct SimulateArgs {
     #[arg(long, value_enum, default_value_t = ToolName::Verilator)]
     tool: ToolName,
     /// Rows: directed ones, then random ones
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, visible_alias = "rows", default_value_t = 10_000, value_name = "N")]
     vectors: usize,
     /// Both sides of the stream wait at random; with --xrt every channel of the memory
     #[arg(long)]
@@ -61,6 +61,11 @@ impl SimulateArgs {
         let (mut text, mut json) = describe(&design, self.design.mode());
         text +=
             &format!("\n{}: {} rows, {} mismatches, {seconds:.1} s", tool.program(), found.n_rows, found.n_mismatches);
+        if let Some((rows, cycles)) = found.largest_batch {
+            let per_cycle = rows as f64 / cycles.max(1) as f64;
+            text += &format!("\n  {rows} rows at once in {cycles} cycles: {per_cycle:.3} rows a cycle");
+            json["rows_per_cycle"] = number(per_cycle);
+        }
         if let Some(first) = &found.first {
             text += &format!("\n  first: {first}");
         }

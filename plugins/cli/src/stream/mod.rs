@@ -36,7 +36,7 @@ pub struct StreamArgs {
     /// Latents, or a .baler (needs --model and a bound); `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// A fixed-point program (.json) as the encoder
+    /// A fixed-point program (.json) as the encoder, or a model with one: a .bundle file or a name
     #[arg(long, value_name = "FILE", conflicts_with = "model", required_unless_present = "model")]
     program: Option<PathBuf>,
     /// A model: its fixed-point encoder, or for a .baler any
@@ -54,7 +54,7 @@ pub struct StreamArgs {
     /// Rows of a block: what is encoded at once
     #[arg(long, value_name = "N", default_value = "4096")]
     block: std::num::NonZero<usize>,
-    /// Memory for rows that wait, in MiB
+    /// Memory for rows that wait, in MiB, at most
     #[arg(long, value_name = "MIB", default_value_t = 16.0)]
     buffer: f64,
     /// Replay the input at so many rows a second

@@ -1,12 +1,12 @@
 //! From something that delivers bytes to something that takes rows, in bounded memory.
 //!
-//! A thread reads blocks into buffers from a fixed pool. When all are in use the policy decides: wait, so that the sender
-//! feels it, or read on and count what is lost.
+//! A thread reads blocks into buffers from a pool that grows to a limit. When all are in use the policy decides: wait, so that
+//! the sender feels it, or read on and count what is lost.
 
 use clap::ValueEnum;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub struct Settings {
     pub row_bytes: usize,
     /// Rows of a block.
     pub block_rows: usize,
-    /// Blocks in memory.
+    /// Blocks in memory, at most.
     pub n_blocks: usize,
     pub policy: Policy,
     /// Rows a second at which a file is replayed; as fast as it can be read if none.
@@ -65,11 +65,9 @@ pub fn pump<E: From<io::Error>>(
     sink: &mut dyn FnMut(&Block) -> Result<(), E>,
     each: &mut dyn FnMut(),
 ) -> Result<(), E> {
-    let (full_in, full) = sync_channel::<Block>(settings.n_blocks);
-    let (free_in, free) = sync_channel::<Vec<u8>>(settings.n_blocks);
-    for _ in 0..settings.n_blocks {
-        let _ = free_in.send(vec![0; settings.block_rows * settings.row_bytes]);
-    }
+    // The pool bounds both.
+    let (full_in, full) = channel::<Block>();
+    let (free_in, free) = channel::<Vec<u8>>();
     thread::scope(|scope| {
         let reader = scope.spawn(move || read(input, settings, counters, &free, &full_in));
         for block in &full {
@@ -89,14 +87,18 @@ fn read(
     settings: &Settings,
     counters: &Counters,
     free: &Receiver<Vec<u8>>,
-    full: &SyncSender<Block>,
+    full: &Sender<Block>,
 ) -> io::Result<()> {
     let block_bytes = settings.block_rows * settings.row_bytes;
-    let mut lost = vec![0; block_bytes];
+    let (mut lost, mut n_made) = (Vec::new(), 0);
     let (began, mut first_row) = (Instant::now(), 0u64);
     loop {
         let buffer = match (free.try_recv(), settings.policy) {
             (Ok(buffer), _) => Some(buffer),
+            (Err(TryRecvError::Empty), _) if n_made < settings.n_blocks => {
+                n_made += 1;
+                Some(Vec::new())
+            }
             (Err(TryRecvError::Empty), Policy::Drop) => None,
             (Err(TryRecvError::Empty), Policy::Wait) => match free.recv() {
                 Ok(buffer) => Some(buffer),

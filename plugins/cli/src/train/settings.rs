@@ -17,6 +17,10 @@ pub struct Settings {
     /// Values for each latent, in place of --latents: 24 columns at 1.7 give 14
     #[arg(long, value_name = "X", conflicts_with = "latents")]
     ratio: Option<f64>,
+    /// Train for fixed point: bits of the encoder's weights and, after a comma, of its inputs, activations and latents (8);
+    /// `baler fpga compile` then takes those widths
+    #[arg(long, value_name = "W[,V]", value_delimiter = ',', num_args = 1)]
+    quantise_aware: Vec<u8>,
     /// adam or adamw
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
@@ -64,7 +68,10 @@ mod applied {
     impl Settings {
         /// Whether they only make sense for networks.
         pub fn names_networks(&self) -> bool {
-            self.architecture.is_some() || self.loss.is_some() || self.ratio.is_some()
+            self.architecture.is_some()
+                || self.loss.is_some()
+                || self.ratio.is_some()
+                || !self.quantise_aware.is_empty()
         }
 
         /// What suits the architecture and the loss, where they are named.
@@ -93,6 +100,12 @@ mod applied {
                 let values: usize = options.tile.iter().product();
                 options.latents = ((values as f64 / ratio) as usize).max(1);
             }
+            options.quantise_aware = match self.quantise_aware[..] {
+                [] => options.quantise_aware,
+                [weights] => Some([weights, 8]),
+                [weights, values] => Some([weights, values]),
+                _ => return Err(Failure::usage("--quantise-aware: expected W or W,V, such as 6 or 6,8")),
+            };
             options.weight_decay = self.weight_decay.unwrap_or(options.weight_decay);
             options.plateau_patience = self.patience.unwrap_or(options.plateau_patience);
             options.early_stop = self.early_stop.or(options.early_stop);

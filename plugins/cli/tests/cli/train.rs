@@ -158,3 +158,29 @@ fn ctrl_c_ends_training_and_keeps_the_model() {
     assert!(report["epochs"].as_u64().unwrap() < 100000);
     p.run(0, "compress in.npy out.baler --rel 3e-2 --model early.bundle");
 }
+
+/// Weights of 4 bits: trained for them, an encoder loses less as a program than one that was not.
+#[test]
+fn training_for_fixed_point_pays() {
+    let p = Place::new();
+    p.run(0, "simulate jets --rows 3000 --seed 5 -o jets.npz");
+    let common = "--architecture fpga-prototype --loss mse --latents 8 --epochs 30 --batch 128 --learning-rate 5e-3";
+    p.json(0, &format!("train jets.npz -o plain.bundle {common}"));
+    p.json(0, &format!("train jets.npz -o aware.bundle {common} --quantise-aware 4,7"));
+    let plain = p.json(0, "fpga compile plain.bundle --data jets.npz -o plain.json --weights-bits 4 --value-bits 7");
+    // The widths are those that it was trained for.
+    let aware = p.json(0, "fpga compile aware.bundle --data jets.npz -o aware.json");
+    let loss = |report: &serde_json::Value| {
+        let of = |key: &str| report["errors"][key].as_f64().unwrap();
+        (of("fixed_rms"), of("fixed_rms") / of("float_rms"))
+    };
+    let ((plain, plain_growth), (aware, aware_growth)) = (loss(&plain), loss(&aware));
+    assert!(
+        aware < plain && aware_growth < plain_growth && aware_growth < 1.1,
+        "{plain} {plain_growth} {aware} {aware_growth}"
+    );
+    let program = String::from_utf8(p.read("aware.json")).unwrap();
+    assert!(program.contains("ap_fixed<4,") && program.contains("ap_ufixed<7,"), "{program}");
+    let text = p.run(2, &format!("train jets.npz -o x.bundle {common} --quantise-aware 1"));
+    assert!(text.contains("expected 2 to 16"), "{text}");
+}
