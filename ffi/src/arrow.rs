@@ -4,10 +4,10 @@ use crate::guard::guard;
 use crate::memory::{Output, Versioned, shared, sized, slice, text};
 use crate::status::{Failure, baler_status};
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream as ArrowArrayStream, RecordBatchStreamReader};
-use arrow_array::{Array, RecordBatch, RecordBatchReader};
+use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::ffi::FFI_ArrowSchema;
 use arrow_schema::{ArrowError, SchemaRef};
-use baler_arrow::{Decoder, Documents, Encoder, Options, Ranges, document_ids, parse_limit, plan};
+use baler_arrow::{Checked, Decoder, Documents, Encoder, Options, Ranges, document_ids, parse_limit, plan};
 use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -101,30 +101,13 @@ unsafe fn check_stream(input: *mut ArrowArrayStream, out: &Output<ArrowArrayStre
     Ok(())
 }
 
-/// Batches of the caller's stream. Offsets, dictionary keys and text are checked, which the interface takes on trust.
-struct Given(RecordBatchStreamReader);
-
-impl Given {
-    /// Takes the stream over: `*input` is released afterwards, as the interface wants it of who moves one.
-    ///
-    /// # Safety
-    /// `input` has passed [`check_stream`].
-    unsafe fn take(input: *mut ArrowArrayStream) -> Result<Self> {
-        // SAFETY: not NULL and aligned, as checked; the rest is the caller's promise.
-        Ok(Self(unsafe { RecordBatchStreamReader::from_raw(input) }?))
-    }
-}
-
-impl Iterator for Given {
-    type Item = Result<RecordBatch, ArrowError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let checked = |batch: RecordBatch| {
-            batch.columns().iter().try_for_each(|column| column.to_data().validate_full())?;
-            Ok(batch)
-        };
-        self.0.next().map(|batch| batch.and_then(checked))
-    }
+/// Takes the caller's stream over: `*input` is released afterwards, as the interface wants it of who moves one.
+///
+/// # Safety
+/// `input` has passed [`check_stream`].
+unsafe fn take(input: *mut ArrowArrayStream) -> Result<Checked<RecordBatchStreamReader>> {
+    // SAFETY: not NULL and aligned, as checked; the rest is the caller's promise.
+    Ok(Checked(unsafe { RecordBatchStreamReader::from_raw(input) }?))
 }
 
 /// Batches that the caller asks for. No panic reaches who calls the stream, and after an error there are no more of them.
@@ -196,7 +179,7 @@ pub unsafe extern "C" fn baler_arrow_encode_stream(
             false => unsafe { sized(options, "options")?.to_options() }?,
         };
         // SAFETY: checked above.
-        let given = unsafe { Given::take(r#in) }?;
+        let given = unsafe { take(r#in) }?;
         let schema = given.0.schema();
         let batches = given.collect::<Result<Vec<_>, _>>()?;
         let mut ranges = Ranges::default();
@@ -234,7 +217,7 @@ pub unsafe extern "C" fn baler_arrow_decode_stream(
         // SAFETY: as above.
         unsafe { check_stream(r#in, &out) }?;
         // SAFETY: checked above.
-        let mut given = unsafe { Given::take(r#in) }?;
+        let mut given = unsafe { take(r#in) }?;
         let schema = given.0.schema();
         // Where metadata were lost, the rows say which document they follow.
         let first = given.next().transpose()?;

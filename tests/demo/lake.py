@@ -91,7 +91,7 @@ def quantised(table, rel):
 def sizes(options):
     from pcodec import ChunkConfig, standalone
 
-    print("table                  rel    values    snapped+zstd  q+Parquet  q+pcodec      ours  (predicted)")
+    print("table                  rel    values    snapped+zstd  q+Parquet  q+pcodec      ours   archive      HDF5  (predicted)")
     for name, table in tables(options):
         for rel in options.rel:
             integers, snapped = quantised(table, rel)
@@ -101,37 +101,50 @@ def sizes(options):
             q_parquet = best(pa.table({n: q - q.min() for n, q in integers.items()}), options.level)
             _, _, report = run(options.baler, "parquet", "encode", "table.parquet", "small.parquet", "--rel", rel, "--level", options.level, "--force")
             run(options.baler, "parquet", "verify", "table.parquet", "small.parquet")
+            _, _, archive = run(options.baler, "parquet", "encode", "table.parquet", "archive.parquet", "--rel", rel, "--profile", "archive", "--force")
+            run(options.baler, "parquet", "verify", "table.parquet", "archive.parquet")
+            np.save("table.npy", np.stack([kept[n].to_numpy() for n in integers], 1))
+            run(options.baler, "compress", "table.npy", "table.h5", "--columns", "--rel", rel)
             print(
                 f"{name:20} {rel:7.0e} {kept.nbytes:10} {best(pa.table(snapped), options.level):12} {q_parquet:10} {q_pco:9} "
-                f"{report['output_bytes']:9}  ({report['predicted_columns']} of {report['columns']}; {chunks('small.parquet').sum()} in column chunks)  "
+                f"{report['output_bytes']:9} {archive['output_bytes']:9} {os.path.getsize('table.h5'):9}  ({report['predicted_columns']} of {report['columns']}; {chunks('small.parquet').sum()} in column chunks)  "
                 f"ratio {kept.nbytes / report['output_bytes']:.2f}, q+pcodec {kept.nbytes / q_pco:.2f}"
             )
-            for left in ("table.parquet", "small.parquet"):
+            for left in ("table.parquet", "small.parquet", "archive.parquet", "table.npy", "table.h5"):
                 os.remove(left)
 
 
+def copied(n, level):
+    """Seconds in which pyarrow reads the table and writes it with Zstandard."""
+    pa.set_cpu_count(n)
+    started = time.perf_counter()
+    pq.write_table(pq.read_table("toy.parquet", use_threads=n > 1), "copy.parquet", compression="zstd", compression_level=level)
+    return time.perf_counter() - started
+
+
 def speed(options):
+    """File to file, in turns; medians. pyarrow writes with one thread however many it may use."""
     run(options.baler, "simulate", "events", "-o", "toy.parquet", "--rows", options.rows[0])
     table = pq.read_table("toy.parquet")
     mb = table.nbytes / 1e6
-    print(f"{table.num_rows} rows, {mb:.0f} MB of values; MB of values a second")
+    ways = {"predicted": [], "plain": ["--no-prediction"], "archive": ["--profile", "archive"]}
+    print(f"{table.num_rows} rows, {mb:.0f} MB of values, Zstandard {options.level}; {options.repeat} turns")
     for n in (1, 2):
-        pa.set_cpu_count(n)
-        started = time.perf_counter()
-        pq.write_table(table, "pyarrow.parquet", compression="zstd", compression_level=options.level)
-        wrote = time.perf_counter() - started
-        started = time.perf_counter()
-        pq.read_table("pyarrow.parquet", use_threads=n > 1)
-        read = time.perf_counter() - started
-        print(f"pyarrow ZSTD {options.level}, {n} thread(s): write {mb / wrote:.0f}, read {mb / read:.0f} ({os.path.getsize('pyarrow.parquet')} bytes)")
-    for label, more in (("predicted", []), ("plain", ["--no-prediction"])):
-        for n in (1, 2):
-            out = f"small-{label}-{n}.parquet"
-            encoded, _, report = run(options.baler, "parquet", "encode", "toy.parquet", out, "--rel", options.rel[0], "--threads", n, "--level", options.level, *more)
-            decoded, _, _ = run(options.baler, "parquet", "decode", out, f"back-{label}-{n}.parquet", "--threads", n)
+        seconds = {}
+        for _ in range(options.repeat):
+            seconds.setdefault("pyarrow", []).append((copied(n, options.level),))
+            for label, more in ways.items():
+                how = ["--threads", n, "--force"]
+                encoded, _, _ = run(options.baler, "parquet", "encode", "toy.parquet", f"{label}.parquet", "--rel", options.rel[0], "--level", options.level, *how, *more)
+                decoded, _, _ = run(options.baler, "parquet", "decode", f"{label}.parquet", "back.parquet", "--level", options.level, *how)
+                seconds.setdefault(label, []).append((encoded, decoded))
+        copy = np.median(seconds.pop("pyarrow"))
+        print(f"{n} thread(s): pyarrow copies {mb / copy:.0f} MB/s ({os.path.getsize('copy.parquet')} bytes)")
+        for label, pairs in seconds.items():
+            encode, decode = np.median(pairs, axis=0)
             print(
-                f"ours {label}, {n} thread(s), file to file: encode {mb / encoded:.0f} (reading Parquet, choosing and writing "
-                f"included), decode {mb / decoded:.0f} (writing Parquet included) ({report['output_bytes']} bytes)"
+                f"  {label:9}: encodes {mb / encode:.0f} MB/s ({copy / encode:.2f} of pyarrow's), decodes {mb / decode:.0f} MB/s "
+                f"({copy / decode:.2f}) ({os.path.getsize(f'{label}.parquet')} bytes)"
             )
 
 
@@ -178,6 +191,7 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--toy-rows", type=int, default=500_000)
     parser.add_argument("--level", type=int, default=9, help="of Zstandard, in sizes: ours and the others'")
+    parser.add_argument("--repeat", type=int, default=5, help="turns of speed")
     parser.add_argument("--rel", type=float, nargs="+", default=[1e-3])
     options = parser.parse_args()
     options.baler, options.data = os.path.abspath(options.baler), os.path.abspath(options.data)

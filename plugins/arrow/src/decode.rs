@@ -1,5 +1,6 @@
 //! Record batches of codes to record batches of values.
 
+use crate::archive::{BLOCK_COLUMN, ROW_COLUMN, Unpacker};
 use crate::document::{Document, DocumentId, Mode};
 use crate::encode::unzigzag;
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ pub struct Decoder {
     loaded: BTreeMap<DocumentId, Arc<Document>>,
     /// Of rows where no column says it.
     default: Option<DocumentId>,
+    /// Of an archive.
+    archive: Option<Unpacker>,
 }
 
 impl Decoder {
@@ -64,8 +67,18 @@ impl Decoder {
                  of its first batch"
             )));
         }
-        let mut decoder =
-            Self { input: Arc::new(schema.clone()), output: Arc::new(schema.clone()), documents, loaded, default };
+        let is_archive = !loaded.is_empty() && schema.column_with_name(BLOCK_COLUMN).is_some();
+        if is_archive && loaded.len() > 1 {
+            return Err(Error::invalid("archives of several documents in one table: decode each by itself"));
+        }
+        let mut decoder = Self {
+            input: Arc::new(schema.clone()),
+            output: Arc::new(schema.clone()),
+            documents,
+            loaded,
+            default,
+            archive: is_archive.then(Unpacker::default),
+        };
         decoder.output = Arc::new(decoder.output_schema()?);
         Ok(decoder)
     }
@@ -91,6 +104,17 @@ impl Decoder {
             for document in self.loaded.values() {
                 let Some(c) = position(document, path, field) else { continue };
                 let column = &document.columns()[c];
+                if *field.data_type() == DataType::Boolean {
+                    if self.archive.is_none() {
+                        return Err(Error::invalid(format!(
+                            "column {} is archived: read {BLOCK_COLUMN} and {ROW_COLUMN} too",
+                            path.join(".")
+                        )));
+                    }
+                    let archived = field.clone().with_data_type(arrow_type(column.dtype));
+                    changed = Some(archived);
+                    continue;
+                }
                 if !matches!(field.data_type(), DataType::Int32 | DataType::Int64) {
                     return Err(Error::corrupt(format!(
                         "column {} is of type {}: document {} holds codes of int32 or int64 there; was it computed with, or \
@@ -114,7 +138,7 @@ impl Decoder {
             }
             Ok(changed)
         })?;
-        let is_ours = |f: &Field| f.name() == MODEL_COLUMN || f.name() == EXACT_COLUMN;
+        let is_ours = |f: &Field| is_ours(f.name());
         let fields: Vec<_> = fields.iter().filter(|f| self.loaded.is_empty() || !is_ours(f)).cloned().collect();
         let mut metadata = self.input.metadata().clone();
         metadata.retain(|k, _| !key::ALL.contains(&k.as_str()));
@@ -125,6 +149,9 @@ impl Decoder {
     pub fn decode(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         if batch.schema_ref().fields() != self.input.fields() {
             return Err(Error::invalid("the batch is not of the schema that the decoder was made for"));
+        }
+        if let (Some(archive), Some(document)) = (&mut self.archive, self.loaded.values().next()) {
+            return archive.decode(document, batch, &self.output);
         }
         if self.loaded.is_empty() {
             return Ok(RecordBatch::try_new(self.output.clone(), batch.columns().to_vec())?);
@@ -191,6 +218,11 @@ impl Decoder {
         }
         Ok(RecordBatch::try_new(self.output.clone(), columns)?)
     }
+}
+
+/// Whether a column is there for decoding alone.
+pub(crate) fn is_ours(name: &str) -> bool {
+    [MODEL_COLUMN, EXACT_COLUMN, ROW_COLUMN, BLOCK_COLUMN].contains(&name)
 }
 
 /// The column of a document that a leaf is: by what it says of itself, or by its name.
@@ -322,12 +354,13 @@ impl<'a> BatchDecoder<'a> {
     ) -> Result<ArrayRef> {
         let column = &document.columns()[c];
         let quantiser = &document.quantisers[c];
+        let integer = |i: usize| column.gather(code(i));
         let mut values: Vec<T::Native> = match (&column.mode, centres) {
             (Mode::Plain { base }, _) => {
-                (0..n).map(|i| T::from_f64(quantiser.decode(code(i).wrapping_add(*base)))).collect()
+                (0..n).map(|i| T::from_f64(quantiser.decode(integer(i).wrapping_add(*base)))).collect()
             }
             (Mode::Predict { .. }, Some(centres)) => {
-                (0..n).map(|i| T::from_f64(quantiser.decode(centres[i].wrapping_add(unzigzag(code(i)))))).collect()
+                (0..n).map(|i| T::from_f64(quantiser.decode(centres[i].wrapping_add(unzigzag(integer(i)))))).collect()
             }
             (Mode::Predict { .. }, None) => {
                 return Err(Error::corrupt(format!(

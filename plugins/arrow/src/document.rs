@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The newest format of documents; this build reads all up to it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// A document larger than this is not one of ours.
 pub const MAX_BYTES: usize = 16 << 20;
 /// The folder beside data files where documents lie, each under its id.
@@ -22,13 +22,32 @@ pub type DocumentId = BundleId;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// [`FORMAT`].
+    /// The oldest format that can say it, at most [`FORMAT`].
     pub format: u32,
     /// What was asked for, for people and for finding the document of an interrupted job again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub request: String,
     /// The encoded columns. Formulas call them `x0`, `x1`, ... in this order.
     pub columns: Vec<Column>,
+}
+
+impl Parameters {
+    /// In the oldest format that can say it.
+    pub fn new(request: String, columns: Vec<Column>) -> Self {
+        let format = if columns.iter().any(|column| column.low_bits != WHOLE_BYTE) { 2 } else { 1 };
+        Self { format, request, columns }
+    }
+}
+
+/// [`Column::low_bits`] of codes that are the integers themselves.
+pub const WHOLE_BYTE: u32 = 8;
+
+fn whole_byte() -> u32 {
+    WHOLE_BYTE
+}
+
+fn is_whole_byte(bits: &u32) -> bool {
+    *bits == WHOLE_BYTE
 }
 
 /// One encoded column: a leaf of the schema.
@@ -51,6 +70,10 @@ pub struct Column {
     pub lattice: Steps,
     /// From integers to codes.
     pub mode: Mode,
+    /// How many bits the lowest byte of a code holds, 1 to 8; the others are in the bytes above it. Codes still grow with what they
+    /// stand for. Compressors that see bytes apart from each other take fewer bits where no byte is all noise and none is nearly constant.
+    #[serde(default = "whole_byte", skip_serializing_if = "is_whole_byte")]
+    pub low_bits: u32,
     /// Smallest and largest finite value that the parameters were chosen from; others are served too.
     pub range: [f64; 2],
 }
@@ -173,6 +196,17 @@ impl Column {
     pub fn name(&self) -> String {
         self.path.join(".")
     }
+
+    /// The code of an integer, its lowest byte holding [`Column::low_bits`] bits; `None` where 64 bits do not hold it.
+    pub(crate) fn spread(&self, integer: i64) -> Option<i64> {
+        let high = (integer >> self.low_bits).checked_mul(1 << WHOLE_BYTE)?;
+        Some(high | (integer & ((1 << self.low_bits) - 1)))
+    }
+
+    /// The inverse of [`Self::spread`], and of any other code some integer.
+    pub(crate) fn gather(&self, code: i64) -> i64 {
+        ((code >> WHOLE_BYTE) << self.low_bits).wrapping_add(code & 0xff)
+    }
 }
 
 /// A checked document, ready for use.
@@ -224,6 +258,11 @@ impl Document {
             let in_column = |e: String| corrupt(format!("column {}: {e}", column.name()));
             if column.path.is_empty() || !seen.insert(&column.path) {
                 return Err(in_column("it has no path, or the path of another column".into()));
+            }
+            let oldest = if column.low_bits == WHOLE_BYTE { 1 } else { 2 };
+            if !(1..=WHOLE_BYTE).contains(&column.low_bits) || parameters.format < oldest {
+                let (bits, format) = (column.low_bits, parameters.format);
+                return Err(in_column(format!("low_bits {bits} in format {format}: expected 1 to 8, and format 2")));
             }
             let (dtype, lattice) = (column.dtype.dtype(), column.lattice.lattice());
             let quantiser = ValueQuantiser::with_lattice(dtype, column.bound.bound(), lattice);
@@ -351,6 +390,7 @@ mod tests {
             bound: Limit::Abs(0.1),
             lattice: Steps::Linear(0.199),
             mode,
+            low_bits: WHOLE_BYTE,
             range: [0.0, 100.0],
         }
     }
@@ -366,7 +406,7 @@ mod tests {
             column("b", Mode::Plain { base: -7 }),
             column("c", predicted("2*x1")),
         ];
-        let document = Document::new(&Parameters { format: FORMAT, request: String::new(), columns }).unwrap();
+        let document = Document::new(&Parameters::new(String::new(), columns)).unwrap();
         let again = Document::parse(document.bytes()).unwrap();
         assert_eq!((again.id(), again.parameters()), (document.id(), document.parameters()));
         assert_eq!(again.order, [1, 2, 0]);
@@ -378,20 +418,38 @@ mod tests {
     }
 
     #[test]
+    fn codes_grow_with_integers_whatever_their_lowest_byte_holds() {
+        for low_bits in 1..=WHOLE_BYTE {
+            let column = Column { low_bits, ..column("a", Mode::Plain { base: 0 }) };
+            let codes: Vec<i64> = (-1000..1000).map(|i| column.spread(i).unwrap()).collect();
+            assert!(codes.is_sorted_by(|a, b| a < b), "{low_bits}");
+            assert!(codes.iter().zip(-1000..).all(|(&code, i)| column.gather(code) == i), "{low_bits}");
+        }
+        let column = Column { low_bits: 4, ..column("a", Mode::Plain { base: 0 }) };
+        assert_eq!(
+            (column.spread(0x123), column.spread(-1), column.spread(i64::MAX)),
+            (Some(0x1203), Some(-0x100 + 0xf), None)
+        );
+    }
+
+    #[test]
     fn wrong_documents_are_refused() {
-        let text = |columns: Vec<Column>| {
-            serde_json::to_string(&Parameters { format: FORMAT, request: String::new(), columns }).unwrap()
-        };
+        let text = |columns: Vec<Column>| serde_json::to_string(&Parameters::new(String::new(), columns)).unwrap();
         let good = text(vec![column("a", Mode::Plain { base: 0 })]);
         assert!(Document::parse(good.as_bytes()).is_ok());
         let twice = text(vec![column("a", Mode::Plain { base: 0 }); 2]);
         let circle = text(vec![column("a", predicted("1*x1")), column("b", predicted("1*x0"))]);
         let beyond = text(vec![column("a", predicted("1*x9"))]);
-        let newer = good.replace("\"format\":1", "\"format\":2");
+        assert!(good.starts_with("{\"format\":1,") && !good.contains("low_bits"));
+        let spread = text(vec![Column { low_bits: 5, ..column("a", Mode::Plain { base: 0 }) }]);
+        assert!(spread.starts_with("{\"format\":2,") && Document::parse(spread.as_bytes()).is_ok());
+        let (early, wide) =
+            (spread.replace("\"format\":2", "\"format\":1"), spread.replace("\"low_bits\":5", "\"low_bits\":9"));
+        let newer = good.replace("\"format\":1", "\"format\":3");
         let unknown = good.replace("\"nullable\"", "\"other\":1,\"nullable\"");
         let lattice = good.replace("0.199", "-0.199");
         let kind = good.replace("{\"linear\":0.199}", "{\"pattern\":3}");
-        for bad in [&twice, &circle, &beyond, &newer, &unknown, &lattice, &kind, "", "{}"] {
+        for bad in [&twice, &circle, &beyond, &early, &wide, &newer, &unknown, &lattice, &kind, "", "{}"] {
             assert!(Document::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }

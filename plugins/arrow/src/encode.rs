@@ -1,5 +1,6 @@
 //! Record batches of values to record batches of codes.
 
+use crate::archive::{self, BLOCK_COLUMN, ROW_COLUMN};
 use crate::document::{Code, Document, Mode};
 use crate::error::{Error, Result};
 use crate::exact::ExactBuilder;
@@ -18,6 +19,7 @@ pub struct Encoder {
     document: Arc<Document>,
     input: SchemaRef,
     output: SchemaRef,
+    is_archive: bool,
 }
 
 /// An encoded batch.
@@ -25,7 +27,7 @@ pub struct Encoder {
 pub struct Encoded {
     /// In the schema of [`Encoder::schema`].
     pub batch: RecordBatch,
-    /// For each column of the document what its decoded values span.
+    /// For each column of the document what its decoded values span; nothing of archives.
     pub ranges: Vec<ValueRange>,
 }
 
@@ -64,7 +66,19 @@ impl Encoder {
     /// # Errors
     /// Where the schema lacks a column of the document or holds another type there, and for tables that are encoded already.
     pub fn new(document: Arc<Document>, schema: &Schema) -> Result<Self> {
-        for name in [MODEL_COLUMN, EXACT_COLUMN] {
+        Self::with(document, schema, false)
+    }
+
+    /// An encoder to an archive: each batch becomes one block, which is read whole, in the place of codes. Top-level columns only.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and where a column of the document is nested.
+    pub fn archive(document: Arc<Document>, schema: &Schema) -> Result<Self> {
+        Self::with(document, schema, true)
+    }
+
+    fn with(document: Arc<Document>, schema: &Schema, is_archive: bool) -> Result<Self> {
+        for name in [MODEL_COLUMN, EXACT_COLUMN, ROW_COLUMN, BLOCK_COLUMN] {
             if schema.column_with_name(name).is_some() {
                 return Err(Error::invalid(format!("the table has a column {name}: it is encoded already")));
             }
@@ -99,13 +113,24 @@ impl Encoder {
             )));
         }
         let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        fields.push(Arc::new(Field::new(MODEL_COLUMN, dictionary, true)));
-        fields.push(Arc::new(Field::new(EXACT_COLUMN, DataType::Binary, true)));
+        let model = Arc::new(Field::new(MODEL_COLUMN, dictionary, true));
+        if is_archive {
+            fields = archive::fields(&document, schema)?;
+            fields.push(model);
+        } else {
+            fields.push(model);
+            fields.push(Arc::new(Field::new(EXACT_COLUMN, DataType::Binary, true)));
+        }
         let mut metadata = schema.metadata().clone();
         metadata.insert(key::ID, document.id().to_string());
         metadata.insert(key::DOCUMENT, String::from_utf8_lossy(document.bytes()).into_owned());
         let output = Arc::new(Schema::new_with_metadata(fields, metadata));
-        Ok(Self { document, input: Arc::new(schema.clone()), output })
+        Ok(Self { document, input: Arc::new(schema.clone()), output, is_archive })
+    }
+
+    /// Whether batches become blocks.
+    pub fn is_archive(&self) -> bool {
+        self.is_archive
     }
 
     /// The document.
@@ -127,6 +152,12 @@ impl Encoder {
         let document = &self.document;
         let n_columns = document.columns().len();
         let n_rows = batch.num_rows();
+        let id = StringArray::from(vec![document.id().to_string()]);
+        let model: ArrayRef = Arc::new(DictionaryArray::try_new(Int32Array::from_value(0, n_rows), Arc::new(id))?);
+        if self.is_archive {
+            let batch = archive::encode(document, batch, model, &self.output)?;
+            return Ok(Encoded { batch, ranges: Vec::new() });
+        }
         let mut exact = ExactBuilder::default();
         let mut ranges = vec![ValueRange::EMPTY; n_columns];
         let mut codes: Vec<Option<ArrayRef>> = vec![None; n_columns];
@@ -160,9 +191,7 @@ impl Encoder {
             })?;
             columns.push(encoded);
         }
-        let id = StringArray::from(vec![document.id().to_string()]);
-        let model = DictionaryArray::try_new(Int32Array::from_value(0, n_rows), Arc::new(id))?;
-        columns.push(Arc::new(model));
+        columns.push(model);
         columns.push(Arc::new(exact.finish(n_rows)));
         Ok(Encoded { batch: RecordBatch::try_new(self.output.clone(), columns)?, ranges })
     }
@@ -200,10 +229,11 @@ impl Encoder {
             }
             let x = T::to_f64(v);
             let found = quantiser.quantise(x).and_then(|q| {
-                let code = match centres {
+                let integer = match centres {
                     None => q.checked_sub(base)?,
                     Some(centres) => zigzag(q.checked_sub(centres[i])?),
                 };
+                let code = column.spread(integer)?;
                 limits.contains(&code).then_some((q, code))
             });
             match found {

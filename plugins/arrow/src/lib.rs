@@ -29,6 +29,8 @@
 //! **Architecture invariant:** quantisation and formulas are `baler_codec`'s; this crate knows arrays, rows and files. Without
 //! the feature `parquet` it knows no files either.
 
+mod archive;
+mod checked;
 mod decode;
 mod document;
 mod encode;
@@ -44,6 +46,8 @@ mod predicate;
 mod real;
 mod tree;
 
+pub use archive::{BLOCK_COLUMN, ROW_COLUMN};
+pub use checked::Checked;
 pub use decode::{Decoder, document_ids};
 pub use document::{Code, Column, Document, DocumentId, FOLDER, FORMAT, Float, Limit, Mode, Parameters, Steps};
 pub use encode::{Encoded, Encoder, ValueRange};

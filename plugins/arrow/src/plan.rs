@@ -1,6 +1,6 @@
 //! Choosing the parameters of a table: bounds, lattices, and formulas that make columns smaller.
 
-use crate::document::{Code, Column, Document, FORMAT, Float, Limit, Mode, Parameters, Steps};
+use crate::document::{Code, Column, Document, Float, Limit, Mode, Parameters, Steps, WHOLE_BYTE};
 use crate::encode::{ValueRange, zigzag};
 use crate::error::{Error, Result};
 use crate::options::{Options, of_metadata};
@@ -19,8 +19,10 @@ use std::sync::Arc;
 const MIN_SAVING: f64 = 0.1;
 /// Tables with more columns are not searched for formulas (those of bundles are tried all the same).
 const MAX_SEARCHED: usize = 32;
-/// Rows that formulas are judged by.
+/// Rows that formulas and layouts are judged by.
 const SAMPLE_ROWS: usize = 1 << 15;
+/// Values of [`Column::low_bits`] that are tried.
+const LOW_BITS: [u32; 5] = [8, 7, 6, 5, 4];
 
 /// What the ordinary values of each column of floats span, nested ones included, by path.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,12 +113,12 @@ pub fn plan(
             }
         )));
     }
-    align(&mut columns, sample)?;
+    let values = decoded_values(&columns, sample)?;
     if !options.no_prediction {
-        predict(&mut columns, sample)?;
+        predict(&mut columns, &values)?;
     }
-    let request = options.request();
-    Ok((Document::new(&Parameters { format: FORMAT, request, columns })?, left_out))
+    lay_out(&mut columns, &values)?;
+    Ok((Document::new(&Parameters::new(options.request(), columns))?, left_out))
 }
 
 /// The plain column of a leaf, or why it is left (`None`: nobody asked).
@@ -178,35 +180,27 @@ fn column(
         bound: Limit::of(bound)?,
         lattice: Steps::from(quantiser.lattice()),
         mode: Mode::Plain { base },
+        low_bits: WHOLE_BYTE,
         range: [range.min, range.max],
     }))
 }
 
-/// Moves the codes of plain columns up where that makes them smaller. Parquet keeps bytes of equal weight together and Zstandard
-/// sees each apart from the others: what an upper byte says should hold for as many values as possible.
-fn align(columns: &mut [Column], sample: &RecordBatch) -> Result<()> {
+/// Values of the top-level columns of a sample as readers will see them; empty for the others.
+fn decoded_values(columns: &[Column], sample: &RecordBatch) -> Result<Vec<Vec<f64>>> {
     let sample = sample.slice(0, sample.num_rows().min(SAMPLE_ROWS));
-    let plain = Document::new(&Parameters { format: FORMAT, request: String::new(), columns: columns.to_vec() })?;
-    for (c, column) in columns.iter_mut().enumerate() {
-        let (Mode::Plain { base }, [name]) = (&mut column.mode, &column.path[..]) else { continue };
-        let Some(array) = sample.column_by_name(name).filter(|a| float_of(a.data_type()) == Some(column.dtype)) else {
-            continue;
-        };
-        let mut codes = Vec::with_capacity(array.len());
-        each_place(column.dtype, array, &mut |v| {
-            codes.extend(v.and_then(|v| plain.quantisers[c].quantise(v)).map(|q| q.wrapping_sub(*base)));
-        });
-        if codes.iter().all(|code| (0..=0xff).contains(code)) {
-            continue;
+    let plain = Document::new(&Parameters::new(String::new(), columns.to_vec()))?;
+    let values = |(c, column): (usize, &Column)| match (&column.path[..], sample.column_by_name(&column.path[0])) {
+        ([_], Some(array)) if float_of(array.data_type()) == Some(column.dtype) => {
+            let mut values = Vec::with_capacity(array.len());
+            let quantiser = &plain.quantisers[c];
+            each_place(column.dtype, array, &mut |v| {
+                values.push(v.map_or(f64::NAN, |v| quantiser.quantise(v).map_or(v, |q| quantiser.decode(q))));
+            });
+            values
         }
-        let mut best = (size(&codes)?, 0);
-        for up in (0x20..0x100).step_by(0x20) {
-            let moved: Vec<i64> = codes.iter().map(|code| code.wrapping_add(up)).collect();
-            best = best.min((size(&moved)?, up));
-        }
-        *base = base.saturating_sub(best.1);
-    }
-    Ok(())
+        _ => Vec::new(),
+    };
+    Ok(columns.iter().enumerate().map(values).collect())
 }
 
 /// A way to predict a column.
@@ -218,27 +212,10 @@ struct Candidate {
 }
 
 /// Lets formulas take over columns where they save enough, those first that save most; no circles.
-fn predict(columns: &mut [Column], sample: &RecordBatch) -> Result<()> {
-    let sample = sample.slice(0, sample.num_rows().min(SAMPLE_ROWS));
-    let plain = Document::new(&Parameters { format: FORMAT, request: String::new(), columns: columns.to_vec() })?;
-    // Values of the top-level columns as readers will see them; empty for the others.
-    let values: Vec<Vec<f64>> = columns
-        .iter()
-        .enumerate()
-        .map(|(c, column)| match (&column.path[..], sample.column_by_name(&column.path[0])) {
-            ([_], Some(array)) if float_of(array.data_type()) == Some(column.dtype) => {
-                let mut values = Vec::with_capacity(array.len());
-                let quantiser = &plain.quantisers[c];
-                each_place(column.dtype, array, &mut |v| {
-                    values.push(v.map_or(f64::NAN, |v| quantiser.quantise(v).map_or(v, |q| quantiser.decode(q))));
-                });
-                values
-            }
-            _ => Vec::new(),
-        })
-        .collect();
+fn predict(columns: &mut [Column], values: &[Vec<f64>]) -> Result<()> {
+    let plain = Document::new(&Parameters::new(String::new(), columns.to_vec()))?;
     let mut judged: Vec<Candidate> = Vec::new();
-    for (column, formula, bundle) in offered(columns, &values) {
+    for (column, formula, bundle) in offered(columns, values) {
         let takes = formula.columns();
         if values[column].is_empty() || takes.is_empty() || takes.iter().any(|&p| p == column || values[p].is_empty()) {
             continue;
@@ -270,6 +247,52 @@ fn predict(columns: &mut [Column], sample: &RecordBatch) -> Result<()> {
                 columns[c].mode = Mode::Predict { formula: formula.to_string(), bundle: candidate.bundle };
             }
             _ => formulas[c] = None,
+        }
+    }
+    Ok(())
+}
+
+/// Chooses for each column what the lowest byte of its codes holds, and where plain codes start. Parquet keeps bytes of equal weight
+/// together and Zstandard codes each by its frequencies alone: what one byte says should be independent of the other, and neither
+/// nearly constant nor all noise.
+fn lay_out(columns: &mut [Column], values: &[Vec<f64>]) -> Result<()> {
+    let document = Document::new(&Parameters::new(String::new(), columns.to_vec()))?;
+    for (c, column) in columns.iter_mut().enumerate() {
+        let centres = document.centres(c, values[c].len(), |parent| &values[parent]);
+        let base = match column.mode {
+            Mode::Plain { base } => Some(base),
+            Mode::Predict { .. } => None,
+        };
+        let integer = |(row, &v): (usize, &f64)| {
+            let q = document.quantisers[c].quantise(v)?;
+            Some(centres.as_ref().map_or_else(|| q.wrapping_sub(base.unwrap_or(0)), |p| zigzag(q.wrapping_sub(p[row]))))
+        };
+        let integers: Vec<i64> = values[c].iter().enumerate().filter_map(integer).collect();
+        let (mut smallest, mut moved_up) = (size(&integers)?, 0);
+        // One byte is one byte.
+        if integers.iter().all(|integer| (0..=0xff).contains(integer)) {
+            continue;
+        }
+        let place = |v: f64| document.quantisers[c].nearest(v).unwrap_or(0);
+        let largest = place(column.range[1]).saturating_sub(place(column.range[0])).saturating_mul(2);
+        for low_bits in LOW_BITS {
+            let candidate = Column { low_bits, ..column.clone() };
+            // Codes of all values have to fit, those of residuals of either sign too.
+            if low_bits < WHOLE_BYTE && candidate.spread(largest).is_none_or(|code| code >= 1 << 30) {
+                continue;
+            }
+            for quarter in 0..if base.is_some() { 4 } else { 1 } {
+                let up = quarter << low_bits >> 2;
+                let codes: Option<Vec<i64>> = integers.iter().map(|i| candidate.spread(i.wrapping_add(up))).collect();
+                let Some(codes) = codes else { continue };
+                let found = size(&codes)?;
+                if found < smallest {
+                    (smallest, moved_up, column.low_bits) = (found, up, low_bits);
+                }
+            }
+        }
+        if let Mode::Plain { base } = &mut column.mode {
+            *base = base.saturating_sub(moved_up);
         }
     }
     Ok(())
@@ -308,7 +331,7 @@ fn offered(columns: &[Column], values: &[Vec<f64>]) -> Vec<(usize, Formula, Opti
     offered
 }
 
-/// Bytes of codes as Parquet keeps them: bytes of equal weight together, Zstandard.
+/// Bytes of codes as Parquet keeps them: bytes of equal weight together, Zstandard at its fastest, which looks for the fewest repeats.
 fn size(codes: &[i64]) -> Result<usize> {
     let mut planes = vec![0u8; codes.len() * 4];
     for (i, code) in codes.iter().enumerate() {
@@ -316,7 +339,10 @@ fn size(codes: &[i64]) -> Result<usize> {
             planes[plane * codes.len() + i] = *byte;
         }
     }
-    Ok(zstd::bulk::compress(&planes, 3)?.len())
+    // Pages of large tables give each byte a block of Zstandard's, with frequencies of its own.
+    let block = if codes.len() < SAMPLE_ROWS { planes.len() } else { codes.len() };
+    let sizes = planes.chunks(block.max(1)).map(|block| zstd::bulk::compress(block, 1).map(|bytes| bytes.len()));
+    Ok(sizes.sum::<std::io::Result<usize>>()?)
 }
 
 /// Visits every leaf of floats of a column, and gives what remains: the same column with zeros in their places.

@@ -50,7 +50,9 @@ impl Document {
             Code::Int32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
             Code::Int64 => (i64::MIN, i64::MAX),
         };
-        // What the encoder writes; within it decoding is monotone.
+        // Of integers, which codes grow with: those of the lowest and the highest code that the encoder writes.
+        let (low, high) = (column.gather(low & !0xff), column.gather((high & !0xff) | ((1 << column.low_bits) - 1)));
+        // Within it decoding is monotone.
         let reach = match (column.lattice, column.dtype) {
             (Steps::Linear(_), _) => 1 << 51,
             (Steps::Pattern(step), dtype) => {
@@ -64,8 +66,8 @@ impl Document {
         };
         let low = low.max((-reach).saturating_sub(base));
         let high = high.min(reach.saturating_sub(base));
-        let value = |code: i64| self.quantisers[c].decode(code.wrapping_add(base));
-        // The first code from `low` on that is not `below`.
+        let value = |integer: i64| self.quantisers[c].decode(integer.wrapping_add(base));
+        // The first integer from `low` on that is not `below`.
         let first = |below: &dyn Fn(f64) -> bool| {
             let (mut from, mut to) = (i128::from(low), i128::from(high) + 1);
             while from < to {
@@ -85,6 +87,7 @@ impl Document {
             Comparison::Greater => (above(), i128::from(high)),
         };
         let clamp = |v: i128| v.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
-        Some(if start > end { RangeInclusive::new(1, 0) } else { clamp(start)..=clamp(end) })
+        let code = |v: i128| column.spread(clamp(v)).unwrap_or(if v < 0 { i64::MIN } else { i64::MAX });
+        Some(if start > end { RangeInclusive::new(1, 0) } else { code(start)..=code(end) })
     }
 }

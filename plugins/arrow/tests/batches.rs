@@ -9,8 +9,8 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use baler_arrow::{
-    Comparison, Decoder, Document, Documents, EXACT_COLUMN, Encoder, Limit, MODEL_COLUMN, Mode, Options, Ranges,
-    document_ids, parse_limit, plan,
+    BLOCK_COLUMN, Comparison, Decoder, Document, Documents, EXACT_COLUMN, Encoder, Limit, MODEL_COLUMN, Mode, Options,
+    Ranges, document_ids, parse_limit, plan,
 };
 use half::f16;
 use std::sync::Arc;
@@ -244,8 +244,8 @@ fn bases_are_moved_where_codes_become_smaller() {
     let (document, codes) = encoded(&batch, &options("abs:0.5"));
     let Mode::Plain { base } = document.columns()[0].mode else { panic!("one column cannot be predicted") };
     assert!((-0xf0..0).contains(&base), "{base}");
-    let pages = codes.column(0).as_primitive::<Int32Type>().values().iter().map(|code| code >> 8);
-    assert!(pages.filter(|&page| page == 1).count() > 3960);
+    let pages: Vec<i32> = codes.column(0).as_primitive::<Int32Type>().values().iter().map(|code| code >> 8).collect();
+    assert!(pages.iter().filter(|&&page| page == pages[1]).count() > 3960);
     let back = decoded(&codes);
     let values = |b: &RecordBatch| b.column(0).as_primitive::<Float32Type>().values().to_vec();
     for (x, y) in values(&batch).iter().zip(values(&back)) {
@@ -345,6 +345,94 @@ fn conditions_become_ranges_of_codes() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn archives_hold_values_in_blocks() {
+    let values = |shift: usize| -> RecordBatch {
+        let special = [f32::from_bits(0x7fc0_1234), f32::INFINITY, -0.0];
+        let single = (0..500).map(|i| match (i + shift) % 50 {
+            0 => None,
+            7 => Some(special[i % 3]),
+            k => Some(k as f32 * 0.3 + (i % 7) as f32),
+        });
+        let wide = (0..500).map(|i| (i * i % 977) as f64 + 1.0);
+        RecordBatch::try_from_iter([
+            ("event", Arc::new(Int32Array::from_iter_values(0..500)) as ArrayRef),
+            ("single", Arc::new(single.collect::<Float32Array>())),
+            ("other", Arc::new(Float32Array::from_iter_values((0..500).map(|i| (i as f32).sin())))),
+            ("wide", Arc::new(Float64Array::from_iter_values(wide))),
+        ])
+        .unwrap()
+    };
+    let (one, two) = (values(0), values(9));
+    let mut options = options("abs:0.01");
+    options.columns.insert("wide".into(), parse_limit("pw_rel:1e-3").unwrap());
+    let document = planned(&one, &options);
+    let encoder = Encoder::archive(document, &one.schema()).unwrap();
+    let (a, b) = (encoder.encode(&one).unwrap().batch, encoder.encode(&two).unwrap().batch);
+    assert_eq!((a.num_rows(), a.column(1).data_type()), (500, &DataType::Boolean));
+    // Parts of blocks, and rows that a filter left of them.
+    let even = arrow_array::BooleanArray::from_iter((0..500).map(|i| Some(i % 2 == 0)));
+    let filtered = arrow_select::filter::filter_record_batch(&b, &even).unwrap();
+    let mut decoder = Decoder::new(&a.schema(), Documents::new(), &[]).unwrap();
+    assert_eq!(decoder.schema().fields(), one.schema().fields());
+    let mut found = vec![decoder.decode(&a.slice(0, 123)).unwrap(), decoder.decode(&a.slice(123, 377)).unwrap()];
+    found.push(decoder.decode(&filtered).unwrap());
+    let found = arrow_select::concat::concat_batches(&one.schema(), &found).unwrap();
+    let half = arrow_select::filter::filter_record_batch(&two, &even).unwrap();
+    let expected = arrow_select::concat::concat_batches(&one.schema(), [&one, &half]).unwrap();
+    assert_eq!(found.column(0), expected.column(0));
+    let columns =
+        |c: usize| (found.column(c).as_primitive::<Float32Type>(), expected.column(c).as_primitive::<Float32Type>());
+    for (x, y) in [columns(1), columns(2)] {
+        assert_eq!(x.nulls(), y.nulls());
+        for (x, y) in x.iter().flatten().zip(y.iter().flatten()) {
+            let is_special = !y.is_finite() || y.to_bits() == (-0.0f32).to_bits();
+            assert!(if is_special { x.to_bits() == y.to_bits() } else { (x - y).abs() <= 0.01 }, "{x} {y}");
+        }
+    }
+    let (x, y) = (found.column(3).as_primitive::<Float64Type>(), expected.column(3).as_primitive::<Float64Type>());
+    assert!(x.values().iter().zip(y.values()).all(|(x, y)| (x - y).abs() <= 1e-3 * y));
+    // Without the row that holds their block, with rows of another block, damaged, without what decoding needs.
+    let new = |schema: &Schema| Decoder::new(schema, Documents::new(), &[]);
+    assert!(new(&a.schema()).unwrap().decode(&a.slice(1, 9)).unwrap_err().to_string().contains("read whole"));
+    let mixed = arrow_select::concat::concat_batches(&a.schema(), [&a, &b.slice(3, 4)]).unwrap();
+    assert!(new(&a.schema()).unwrap().decode(&mixed).is_err());
+    let mut columns = a.columns().to_vec();
+    let block = a.column_by_name(BLOCK_COLUMN).unwrap().as_binary::<i32>().value(0);
+    for cut in [0, 5, block.len() / 2, block.len() - 1] {
+        let cut = (0..500).map(|row| (row == 0).then_some(&block[..cut]));
+        columns[5] = Arc::new(arrow_array::BinaryArray::from_iter(cut));
+        let damaged = RecordBatch::try_new(a.schema(), columns.clone()).unwrap();
+        assert!(new(&a.schema()).unwrap().decode(&damaged).is_err());
+    }
+    let bare = a.project(&[0, 1, 6]).unwrap();
+    assert!(new(&bare.schema()).unwrap_err().to_string().contains(BLOCK_COLUMN));
+    assert!(Encoder::archive(planned(&one, &options), &a.schema()).is_err());
+}
+
+#[test]
+fn layouts_of_codes_keep_their_order() {
+    // 5,000 levels: neither byte is worth a whole one.
+    let mut random = baler_models::simulate::Random::new(5);
+    let x = Float32Array::from_iter_values((0..40_000).map(|_| random.uniform() as f32));
+    let batch = RecordBatch::try_from_iter([("x", Arc::new(x) as ArrayRef)]).unwrap();
+    let (document, codes) = encoded(&batch, &options("rel:1e-4"));
+    assert!(document.columns()[0].low_bits < 8 && document.parameters().format == 2);
+    let back = decoded(&codes);
+    let (values, codes) = (back.column(0).as_primitive::<Float32Type>(), codes.column(0).as_primitive::<Int32Type>());
+    let mut pairs: Vec<(i32, f32)> = codes.values().iter().copied().zip(values.values().iter().copied()).collect();
+    pairs.sort_by_key(|pair| pair.0);
+    assert!(pairs.is_sorted_by_key(|pair| pair.1));
+    for limit in [-1.0, 0.25, 0.5, 0.999, 2.0] {
+        for comparison in [Comparison::Less, Comparison::GreaterOrEqual, Comparison::Equal] {
+            let range = document.code_range(&["x"], comparison, limit).unwrap();
+            let agrees =
+                |&(code, value): &(i32, f32)| range.contains(&code.into()) == comparison.holds(value.into(), limit);
+            assert!(pairs.iter().all(agrees), "{comparison:?} {limit}");
         }
     }
 }

@@ -5,8 +5,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
 use arrow_array::{Array, ArrayRef, Float32Array, Int64Array, RecordBatch, RecordBatchReader};
 use baler_arrow::parquet::{
-    BalerParquetReaderBuilder, BalerParquetWriter, InputFile, Profile, properties, ranges_of_file, sorted_columns,
-    verify_files,
+    BalerParquetReaderBuilder, BalerParquetWriter, FileOptions, InputFile, Profile, encode_file, properties,
+    ranges_of_file, sorted_columns, verify_files,
 };
 use baler_arrow::{Comparison, Documents, Encoder, Options, Ranges, parse_limit, plan};
 use baler_models::simulate::{EVENT_COLUMNS, Events};
@@ -139,7 +139,9 @@ fn rewritten(path: &Path, to: &Path, keep: bool) {
 
 #[test]
 fn rewritten_files_are_decoded_and_stale_statistics_ignored() {
-    let (folder, _, path, batch) = encoded(&options("rel:1e-3"));
+    // Short documents are in the footer's pairs too.
+    let only = ["pt1", "phi1", "M"].map(String::from).to_vec();
+    let (folder, _, path, batch) = encoded(&Options { only, ..options("rel:1e-3") });
     for keep in [true, false] {
         let other = folder.path().join("rewritten.parquet");
         rewritten(&path, &other, keep);
@@ -182,4 +184,37 @@ fn sorted_columns_are_known() {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     assert_eq!(sorted_columns(&path).unwrap(), ["M"]);
+}
+
+#[test]
+fn archives_are_files_of_blocks() {
+    let (folder, original, codes, batch) = encoded(&Options { no_prediction: true, ..options("rel:1e-4") });
+    let document = open(&codes, Documents::new()).footer().document.clone().unwrap();
+    let path = folder.path().join("archive.parquet");
+    let file = FileOptions { profile: Profile::Archive, ..FileOptions::default() };
+    encode_file(&original, File::create(&path).unwrap(), &document, &file, &|_| {}).unwrap();
+    let found = verify_files(&original, &path).unwrap();
+    assert!(found.is_kept() && found.columns.len() == document.columns().len(), "{found:?}");
+    let n_bytes = |path: &Path| std::fs::metadata(path).unwrap().len();
+    assert!(n_bytes(&path) < n_bytes(&codes), "{} {}", n_bytes(&path), n_bytes(&codes));
+    // A row group on its own, a column on its own, and no row group left out by conditions.
+    let reader = open(&path, Documents::new());
+    assert_eq!(reader.row_groups_where("M", Comparison::Greater, 1e9).unwrap().len(), 4);
+    let rows: Vec<_> =
+        reader.with_row_groups(vec![2]).with_columns(&["event"]).build().unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), GROUP_ROWS);
+    let name = document.columns()[1].name();
+    let mut reader = open(&path, Documents::new()).with_row_groups(vec![1]).with_columns(&[&name]).build().unwrap();
+    assert_eq!(reader.schema().fields().len(), 1);
+    assert_eq!(reader.next().unwrap().unwrap().num_rows(), GROUP_ROWS);
+    // The other way to write one, block by block.
+    let encoder = Encoder::archive(document, &batch.schema()).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(GROUP_ROWS)).build();
+    let again = folder.path().join("again.parquet");
+    let mut writer = BalerParquetWriter::try_new(File::create(&again).unwrap(), encoder, properties).unwrap();
+    for start in (0..batch.num_rows()).step_by(700) {
+        writer.write(&batch.slice(start, 700.min(batch.num_rows() - start))).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap().1.n_row_groups, 4);
+    assert!(verify_files(&original, &again).unwrap().is_kept());
 }

@@ -4,7 +4,7 @@ use crate::bridge::{external, schema_from_ours, schema_to_ours};
 use crate::condition::on_codes;
 use crate::decode::DecodeExec;
 use baler_arrow::parquet::{BalerParquetReaderBuilder, InputFile};
-use baler_arrow::{Decoder, Document, DocumentId, Documents, EXACT_COLUMN, MODEL_COLUMN};
+use baler_arrow::{BLOCK_COLUMN, Decoder, Document, DocumentId, Documents, EXACT_COLUMN, MODEL_COLUMN, ROW_COLUMN};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DFSchema;
@@ -74,6 +74,11 @@ impl BalerTable {
         self.documents.iter().map(|document| document.id()).collect()
     }
 
+    /// Whether row groups are read whole, as blocks.
+    fn is_archive(&self) -> bool {
+        self.codes.schema().column_with_name(BLOCK_COLUMN).is_some() && !self.documents.is_empty()
+    }
+
     fn is_coded(&self, name: &str) -> bool {
         self.documents.iter().flat_map(|d| d.columns()).any(|column| column.path[0] == name)
     }
@@ -84,6 +89,9 @@ impl BalerTable {
 
     /// The condition on codes that a row has to meet which meets this one.
     fn translated(&self, filter: &Expr) -> Option<Expr> {
+        if self.is_archive() {
+            return None;
+        }
         if self.is_plain(filter) {
             return Some(filter.clone());
         }
@@ -131,7 +139,7 @@ impl TableProvider for BalerTable {
         }
         let any_codes = needed.iter().any(|name| self.is_coded(name));
         if any_codes {
-            needed.extend([MODEL_COLUMN, EXACT_COLUMN].map(str::to_owned));
+            needed.extend([MODEL_COLUMN, EXACT_COLUMN, ROW_COLUMN, BLOCK_COLUMN].map(str::to_owned));
         }
         let all = self.codes.schema();
         let positions: Vec<usize> = (0..all.fields().len()).filter(|&i| needed.contains(all.field(i).name())).collect();

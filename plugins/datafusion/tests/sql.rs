@@ -1,11 +1,11 @@
 //! SQL over an encoded folder: answers, and what the plans say of columns and conditions.
 
-use baler_arrow::parquet::{FileOptions, encode_file, ranges_of_file, sample_of_files};
+use baler_arrow::parquet::{FileOptions, Profile, encode_file, ranges_of_file, sample_of_files};
 use baler_arrow::{Document, Limit, Options, Ranges, plan};
 use baler_arrow_array::{ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use baler_datafusion::BalerTable;
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
+use datafusion::arrow::datatypes::{Float32Type, Float64Type, Int64Type, UInt64Type};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
@@ -39,7 +39,7 @@ fn events(first: usize, n: usize) -> RecordBatch {
         (
             "px",
             Arc::new(Float32Array::from_iter_values(
-                rows.clone().map(|i| ((pt(i) as f32 as f64) * (phi(i) as f32 as f64).cos()) as f32),
+                rows.clone().map(|i| (f64::from(pt(i) as f32) * f64::from(phi(i) as f32).cos()) as f32),
             )),
         ),
         ("weight", Arc::new(Float64Array::from_iter(rows.clone().map(weight)))),
@@ -88,7 +88,7 @@ fn write(path: &Path, batch: &RecordBatch) {
 async fn answer(context: &SessionContext, query: &str) -> Result<(i64, i64, f64, f32)> {
     let batches = context.sql(query).await?.collect().await?;
     let row = &batches[0];
-    let largest = row.column(3).as_primitive::<datafusion::arrow::datatypes::Float32Type>();
+    let largest = row.column(3).as_primitive::<Float32Type>();
     let largest = if largest.is_empty() { f32::NAN } else { largest.value(0) };
     let (count, sum) = (row.column(0).as_primitive::<Int64Type>(), row.column(1).as_primitive::<Int64Type>());
     Ok((count.value(0), sum.value(0), row.column(2).as_primitive::<Float64Type>().value(0), largest))
@@ -179,6 +179,27 @@ async fn special_values_and_nulls() -> Result<()> {
     assert_eq!(count("event < 10 LIMIT 3").await?, 10);
     let limited = context.sql("SELECT px FROM events LIMIT 3").await?.collect().await?;
     assert_eq!(limited.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn archives_are_read_whole() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (original, _, document) = lake(folder.path());
+    let options = FileOptions { profile: Profile::Archive, ..FileOptions::default() };
+    let archive = folder.path().join("0.parquet");
+    encode_file(&original.join("year=2025/0.parquet"), File::create(&archive)?, &document, &options, &|_| {}).unwrap();
+    let context = opened(&archive).await?;
+    let (count, sum, ..) =
+        answer(&context, "SELECT count(*), sum(event), avg(px), max(pt) FROM events WHERE event >= 9000").await?;
+    assert_eq!((count, sum), (1000, (9000..10_000).sum()));
+    let exact = answer(
+        &opened(&original).await?,
+        "SELECT count(*), sum(event), avg(px), max(pt) FROM events WHERE event < 10000",
+    )
+    .await?;
+    let found = answer(&context, "SELECT count(*), sum(event), avg(px), max(pt) FROM events").await?;
+    assert!((exact.2 - found.2).abs() <= ABS && (exact.3 - found.3).abs() <= 1.001 * ABS as f32, "{exact:?} {found:?}");
     Ok(())
 }
 

@@ -10,10 +10,10 @@ use arrow_schema::ffi::FFI_ArrowSchema;
 use arrow_schema::{ArrowError, SchemaRef};
 use baler_arrow::parquet::{
     BalerParquetReaderBuilder, BalerParquetWriter, FileOptions, InputFile, Profile, decode_file, encode_file,
-    properties, ranges_of_file, sample_of_files, sorted_columns,
+    judged_rows, properties, ranges_of_file, sample_of_files, sorted_columns,
 };
 use baler_arrow::{
-    Comparison, Decoder, Documents, Encoder, Error, FOLDER, Mode, Options, Ranges, document_ids, parse_limit,
+    Checked, Comparison, Decoder, Documents, Encoder, Error, FOLDER, Mode, Options, Ranges, document_ids, parse_limit,
 };
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -143,7 +143,7 @@ impl Stream {
 }
 
 /// The batches behind an object with `__arrow_c_stream__`.
-fn import(data: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
+fn import(data: &Bound<'_, PyAny>) -> PyResult<Checked<RecordBatchStreamReader>> {
     let py = data.py();
     let Some(method) = data.getattr_opt("__arrow_c_stream__")? else {
         let kind = data.get_type();
@@ -157,7 +157,7 @@ fn import(data: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
     // SAFETY: a capsule of this name holds an ArrowArrayStream, which the consumer may move out; what stays behind is marked
     // as released. Python's lock is held.
     let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr().cast()) };
-    RecordBatchStreamReader::try_new(stream).map_err(|e| raise_table(py, e.into()))
+    RecordBatchStreamReader::try_new(stream).map(Checked).map_err(|e| raise_table(py, e.into()))
 }
 
 /// Which columns to encode, and how well; `python/baler/arrow.py` documents each.
@@ -354,7 +354,7 @@ pub(crate) fn parquet_info<'py>(py: Python<'py>, path: PathBuf) -> PyResult<Boun
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct ParquetOptions {
-    conservative: bool,
+    profile: String,
     zstd_level: i32,
     threads: usize,
     row_group_rows: Option<usize>,
@@ -363,7 +363,11 @@ pub(crate) struct ParquetOptions {
 
 impl ParquetOptions {
     fn profile(&self) -> Profile {
-        if self.conservative { Profile::Conservative } else { Profile::Lake }
+        match self.profile.as_str() {
+            "archive" => Profile::Archive,
+            "conservative" => Profile::Conservative,
+            _ => Profile::Lake,
+        }
     }
 
     fn of_file(&self) -> FileOptions {
@@ -387,9 +391,11 @@ pub(crate) fn write_parquet(
 ) -> PyResult<u64> {
     let mut batches = import(data)?;
     detached(py, || {
-        let encoder = Encoder::new(document.0.clone(), &batches.schema())?;
+        let new = if options.profile() == Profile::Archive { Encoder::archive } else { Encoder::new };
+        let encoder = new(document.0.clone(), &batches.schema())?;
         let first = batches.next().transpose()?.unwrap_or_else(|| RecordBatch::new_empty(batches.schema()));
-        let sample = encoder.encode(&first.slice(0, first.num_rows().min(SAMPLE_ROWS)))?.batch;
+        let n_judged = judged_rows(first.num_columns()).min(first.num_rows());
+        let sample = encoder.encode(&first.slice(0, n_judged))?.batch;
         let mut chosen = properties(&sample, options.profile(), options.zstd_level)?;
         if options.row_group_rows.is_some() {
             chosen = chosen.into_builder().set_max_row_group_row_count(options.row_group_rows).build();

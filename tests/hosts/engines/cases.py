@@ -210,6 +210,10 @@ def arrow():
     raises(ValueError, "several bounds", lambda: baler.arrow.plan(table, abs=1, rel=0.1))
     raises(TypeError, "no option colums", lambda: baler.arrow.plan(table, abs=1, colums=["pt"]))
     raises(Exception, "", lambda: baler.arrow.Document(b"{}"))
+    # Offsets beyond the values: the interface takes them on trust.
+    offsets = pa.py_buffer(np.array([0, 2, 99], "i4"))
+    broken = pa.Array.from_buffers(pa.list_(pa.float32()), 2, [None, offsets], children=[pa.array([1, 2, 3], pa.float32())])
+    raises(Exception, "ffset", lambda: baler.arrow.plan(pa.table({"jets": broken}), abs=1))
     plain = pa.table({"x": [1.5, 2.5]})
     check(pa.table(baler.arrow.decode(plain)).equals(plain))
 
@@ -271,6 +275,14 @@ def pyarrow():
     rewritten = baler.parquet.dataset("rewritten")
     check(len(rewritten.pieces(FILTER)) == N_LEFT, len(rewritten.pieces(FILTER)))
     check(rewritten.to_table(columns=["px"], filter=FILTER).equals(found.select(["px"])))
+    baler.parquet.write_table(original, "archive.parquet", abs=ABS, columns=["energy", "pt", "px", "weight"], profile="archive", row_group_size=GROUP)
+    archive = baler.parquet.dataset("archive.parquet")
+    check(pq.read_schema("archive.parquet").field("energy").type == pa.bool_() and archive.schema.names == original.schema.names and archive.schema.field("px").type == pa.float32())
+    kept, weight = archive.to_table(columns=["event", "weight", "px"], filter=FILTER), original["weight"].to_numpy()
+    check(abs(len(kept) - len(found)) <= 10 and np.abs(kept["px"].to_numpy() - original["px"].to_numpy()[kept["event"].to_numpy()]).max() <= ABS)
+    again = archive.to_table(columns=["weight"])["weight"]
+    check(again.null_count == original["weight"].null_count and np.isnan(again[5].as_py()) and again[7].as_py() == np.inf)
+    check(np.nanmax(np.abs(np.delete(weight, 7) - np.delete(again.to_numpy(), 7))) <= ABS)
     os.remove("lake/year=2025/0.parquet")
     os.remove("lake/year=2025/1.parquet")
     # Files that are not encoded are read the same way; the same document again, though the range is another now.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 /// Functions of `cases.py`, modules whose examples are run, the least number of checks they make, and the modules they need.
 const CASES: &[(&str, &[&str], usize, &[&str])] = &[
-    ("arrow", &["baler.arrow", "baler.parquet"], 23, &[]),
+    ("arrow", &["baler.arrow", "baler.parquet"], 24, &[]),
     ("pandas", &[], 13, &["pandas"]),
-    ("pyarrow", &[], 33, &[]),
+    ("pyarrow", &[], 37, &[]),
     ("duckdb", &["baler.duckdb"], 27, &["duckdb"]),
     ("polars", &["baler.polars"], 19, &["polars"]),
     ("datafusion", &[], 16, &[]),

@@ -3,7 +3,7 @@
 use super::input::InputFile;
 use super::profile::{Profile, properties};
 use super::reader::BalerParquetReaderBuilder;
-use super::writer::{BalerParquetWriter, FileWriter, Group, GroupWriter, Report};
+use super::writer::{BalerParquetWriter, FileWriter, Group, GroupWriter, MAX_BLOCK_ROWS, Report};
 use crate::document::Document;
 use crate::encode::{Encoder, ValueRange};
 use crate::error::{Error, Result};
@@ -45,6 +45,11 @@ impl Default for FileOptions {
     fn default() -> Self {
         Self { profile: Profile::Lake, zstd_level: 9, n_threads: 1, source: None }
     }
+}
+
+/// Rows that [`super::properties`] should see: a page of a table that is not wide.
+pub fn judged_rows(n_columns: usize) -> usize {
+    ((1 << 22) / n_columns.max(1)).clamp(BATCH_ROWS, 1 << 17)
 }
 
 fn open(path: &Path) -> Result<(InputFile, ArrowReaderMetadata)> {
@@ -157,16 +162,26 @@ pub fn encode_file<W: Write + Send>(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(W, Report)> {
     let (file, metadata) = open(input)?;
-    let encoder = Encoder::new(document.clone(), metadata.schema())?;
-    let sample = encoder.encode(&sample_of_files(&[input], BATCH_ROWS)?)?.batch;
+    let (encoder, max_rows) = match options.profile {
+        Profile::Archive => (Encoder::archive(document.clone(), metadata.schema())?, MAX_BLOCK_ROWS),
+        _ => (Encoder::new(document.clone(), metadata.schema())?, MAX_GROUP_ROWS),
+    };
+    let sample = encoder.encode(&sample_of_files(&[input], judged_rows(metadata.schema().fields().len()))?)?.batch;
     let properties = properties(&sample, options.profile, options.zstd_level)?;
     let mut writer =
         BalerParquetWriter::try_new(output, encoder.clone(), properties)?.with_source(options.source.clone());
-    let pieces = pieces(&metadata);
+    let pieces = pieces(&metadata, max_rows);
     let groups = writer.groups();
     let work = |index: usize| -> Result<Group> {
         let mut group = GroupWriter::new(&groups, encoder.schema(), index)?;
-        for batch in pieces[index].read(&file, &metadata)? {
+        let mut batches = pieces[index].read(&file, &metadata)?;
+        let schema = arrow_array::RecordBatchReader::schema(&batches);
+        // A block of an archive is one batch.
+        let whole = encoder.is_archive().then(|| {
+            let all = batches.by_ref().collect::<std::result::Result<Vec<_>, _>>()?;
+            arrow_select::concat::concat_batches(&schema, &all)
+        });
+        for batch in whole.into_iter().chain(batches) {
             let encoded = encoder.encode(&batch?)?;
             group.write(&encoded.batch, &encoded.ranges)?;
             progress(encoded.batch.num_rows() as u64);
@@ -214,14 +229,15 @@ struct Piece {
     group: usize,
     skip: usize,
     n_rows: usize,
+    is_whole: bool,
 }
 
-fn pieces(metadata: &ArrowReaderMetadata) -> Vec<Piece> {
+fn pieces(metadata: &ArrowReaderMetadata, max_rows: usize) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (group, rows) in metadata.metadata().row_groups().iter().enumerate() {
         let rows = usize::try_from(rows.num_rows()).unwrap_or(0);
-        for skip in (0..rows).step_by(MAX_GROUP_ROWS) {
-            pieces.push(Piece { group, skip, n_rows: MAX_GROUP_ROWS.min(rows - skip) });
+        for skip in (0..rows).step_by(max_rows) {
+            pieces.push(Piece { group, skip, n_rows: max_rows.min(rows - skip), is_whole: rows <= max_rows });
         }
     }
     pieces
@@ -236,11 +252,7 @@ impl Piece {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input.clone(), metadata.clone());
         let selection = RowSelection::from(vec![RowSelector::skip(self.skip), RowSelector::select(self.n_rows)]);
         let builder = builder.with_row_groups(vec![self.group]).with_batch_size(BATCH_ROWS);
-        Ok(if self.skip > 0 || self.n_rows == MAX_GROUP_ROWS {
-            builder.with_row_selection(selection).build()?
-        } else {
-            builder.build()?
-        })
+        Ok(if self.is_whole { builder.build()? } else { builder.with_row_selection(selection).build()? })
     }
 }
 

@@ -12,7 +12,11 @@ use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics as ParquetStatistics;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
+
+/// What a frame of Zstandard's begins with (RFC 8878, section 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// The documents and statistics of a file.
 #[derive(Debug, Default)]
@@ -107,7 +111,7 @@ impl Footer {
     }
 }
 
-/// The document between the last row group and the footer.
+/// The document between the last row group and the footer: its bytes, or, since format 2, a frame of Zstandard's.
 fn embedded<T: ChunkReader>(input: &T, values: &BTreeMap<&str, &str>) -> Option<Document> {
     let offset: u64 = values.get(key::OFFSET)?.parse().ok()?;
     let length: usize = values.get(key::LENGTH)?.parse().ok()?;
@@ -115,7 +119,13 @@ fn embedded<T: ChunkReader>(input: &T, values: &BTreeMap<&str, &str>) -> Option<
     if length > MAX_BYTES || end > input.len() {
         return None;
     }
-    Document::parse(&input.get_bytes(offset, length).ok()?).ok()
+    let bytes = input.get_bytes(offset, length).ok()?;
+    if !bytes.starts_with(&ZSTD_MAGIC) {
+        return Document::parse(&bytes).ok();
+    }
+    let mut text = Vec::new();
+    zstd::stream::read::Decoder::new(&bytes[..]).ok()?.take(MAX_BYTES as u64 + 1).read_to_end(&mut text).ok()?;
+    Document::parse(&text).ok()
 }
 
 /// The ids that the rows name: from statistics where each row group has one, otherwise from the rows.

@@ -8,7 +8,7 @@ mod reader;
 mod verify;
 mod writer;
 
-pub use file::{FileOptions, decode_file, encode_file, ranges_of_file, sample_of_files, sorted_columns};
+pub use file::{FileOptions, decode_file, encode_file, judged_rows, ranges_of_file, sample_of_files, sorted_columns};
 pub use footer::{Footer, Statistics};
 pub use input::InputFile;
 pub use profile::{Profile, properties};

@@ -15,50 +15,75 @@ pub enum Profile {
     Lake,
     /// Dictionary and plain only: any reader.
     Conservative,
+    /// Values of a row group in one block of the codec's ([`crate::Encoder::archive`]): the fewest bytes, no conditions on values.
+    Archive,
 }
 
-/// Rows in a data page: long enough for Zstandard, short enough for page indexes to prune.
-const PAGE_ROWS: usize = 1 << 16;
+/// Rows in a data page: bytes of equal weight of 32-bit codes fill a block of Zstandard's, and page indexes still prune.
+const PAGE_ROWS: usize = 1 << 17;
+/// In bytes, of values of 64 bits too.
+const PAGE_BYTES: usize = PAGE_ROWS * 8;
+/// What a level of Zstandard has to save to be worth its time: a part of what level 1 makes.
+const MIN_SAVING: f64 = 1.0 / 256.0;
 
-/// Properties for encoded batches like `sample`, each column's encoding chosen by its size in it.
+/// How a column is written.
+type Way = (Option<Encoding>, ZstdLevel);
+
+/// Properties for encoded batches like `sample`, each column's encoding and level of Zstandard (1 or `zstd_level`) chosen by its size in
+/// it: where bytes are mostly noise, looking for repeats finds chance ones, which cost more than they save.
 pub fn properties(sample: &RecordBatch, profile: Profile, zstd_level: i32) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(zstd_level)?;
-    let base = || {
+    let (fast, asked) = (ZstdLevel::try_new(1)?, ZstdLevel::try_new(zstd_level)?);
+    let base = |level: ZstdLevel| {
         WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
             .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_data_page_size_limit(PAGE_BYTES)
             .set_created_by(concat!("baler ", env!("CARGO_PKG_VERSION")).to_owned())
     };
-    if profile == Profile::Conservative || sample.num_rows() == 0 {
-        return Ok(base().build());
+    if sample.num_rows() == 0 {
+        return Ok(base(asked).build());
     }
+    let encodings: &[Option<Encoding>] = match profile {
+        Profile::Lake | Profile::Archive => {
+            &[None, Some(Encoding::BYTE_STREAM_SPLIT), Some(Encoding::DELTA_BINARY_PACKED)]
+        }
+        Profile::Conservative => &[None],
+    };
     let schema = ArrowSchemaConverter::new().convert(&sample.schema())?;
     let columns = schema.columns();
-    let mut smallest: Vec<(i64, Option<Encoding>)> =
-        sizes(sample, base().build())?.into_iter().map(|s| (s, None)).collect();
-    for encoding in [Encoding::BYTE_STREAM_SPLIT, Encoding::DELTA_BINARY_PACKED] {
-        let chosen = columns.iter().filter(|c| is_fit(c, encoding)).fold(base(), |b, c| with(b, c.path(), encoding));
-        for (best, size) in smallest.iter_mut().zip(sizes(sample, chosen.build())?) {
-            if size < best.0 {
-                *best = (size, Some(encoding));
+    let mut best: Vec<(f64, Way)> = vec![(f64::INFINITY, (None, fast)); columns.len()];
+    for level in if fast == asked { vec![fast] } else { vec![fast, asked] } {
+        for &encoding in encodings {
+            let chosen =
+                columns.iter().filter(|c| is_fit(c, encoding)).fold(base(level), |b, c| with(b, c.path(), encoding));
+            for (c, size) in sizes(sample, chosen.build())?.into_iter().enumerate() {
+                let weight = if level == fast { 1.0 } else { 1.0 + MIN_SAVING };
+                if is_fit(&columns[c], encoding) && size as f64 * weight < best[c].0 {
+                    best[c] = (size as f64 * weight, (encoding, level));
+                }
             }
         }
     }
-    let chosen = columns.iter().zip(smallest).fold(base(), |builder, (column, (_, encoding))| match encoding {
-        Some(encoding) if is_fit(column, encoding) => with(builder, column.path(), encoding),
-        _ => builder,
+    let chosen = columns.iter().zip(best).fold(base(asked), |builder, (column, (_, (encoding, level)))| {
+        with(builder, column.path(), encoding).set_column_compression(column.path().clone(), Compression::ZSTD(level))
     });
     Ok(chosen.build())
 }
 
-fn with(builder: WriterPropertiesBuilder, path: &ColumnPath, encoding: Encoding) -> WriterPropertiesBuilder {
-    builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path.clone(), encoding)
+/// `None`: a dictionary, as long as it is short.
+fn with(builder: WriterPropertiesBuilder, path: &ColumnPath, encoding: Option<Encoding>) -> WriterPropertiesBuilder {
+    match encoding {
+        None => builder,
+        Some(encoding) => {
+            builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path.clone(), encoding)
+        }
+    }
 }
 
-fn is_fit(column: &ColumnDescriptor, encoding: Encoding) -> bool {
-    match column.physical_type() {
-        Type::INT32 | Type::INT64 => true,
-        Type::FLOAT | Type::DOUBLE => encoding == Encoding::BYTE_STREAM_SPLIT,
+fn is_fit(column: &ColumnDescriptor, encoding: Option<Encoding>) -> bool {
+    match (encoding, column.physical_type()) {
+        (None, _) | (Some(_), Type::INT32 | Type::INT64) => true,
+        (Some(encoding), Type::FLOAT | Type::DOUBLE) => encoding == Encoding::BYTE_STREAM_SPLIT,
         _ => false,
     }
 }

@@ -1,14 +1,16 @@
 //! Reading encoded tables.
 
 use super::footer::Footer;
+use crate::archive::{BLOCK_COLUMN, ROW_COLUMN};
 use crate::decode::Decoder;
+use crate::decode::is_ours;
 use crate::document::Document;
 use crate::error::{Error, Result};
-use crate::extension::{EXACT_COLUMN, MODEL_COLUMN};
+use crate::extension::{CodeType, EXACT_COLUMN, MODEL_COLUMN};
 use crate::find::Documents;
 use crate::predicate::Comparison;
 use arrow_array::{RecordBatch, RecordBatchReader};
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -125,8 +127,23 @@ impl<T: ChunkReader + Clone + 'static> BalerParquetReaderBuilder<T> {
 
     /// The names of all columns of values.
     pub fn column_names(&self) -> Vec<String> {
-        let is_ours = |n: &String| self.is_encoded() && (n == MODEL_COLUMN || n == EXACT_COLUMN);
+        let is_ours = |n: &String| self.is_encoded() && is_ours(n);
         self.metadata.schema().fields().iter().map(|f| f.name().clone()).filter(|n| !is_ours(n)).collect()
+    }
+
+    /// Those of the columns that may hold codes, for people: the marked ones, or, where marks are gone, whatever has integers.
+    fn maybe_coded(&self, names: &[String]) -> String {
+        let fields: Vec<_> = self.metadata.schema().fields().iter().filter(|f| names.contains(f.name())).collect();
+        let is_marked = |field: &&&Arc<Field>| CodeType::of(field).is_ok_and(|found| found.is_some());
+        let has_integers = |field: &&&Arc<Field>| {
+            let text = field.data_type().to_string();
+            text.contains("Int32") || text.contains("Int64")
+        };
+        let mut found: Vec<&str> = fields.iter().filter(is_marked).map(|f| f.name().as_str()).collect();
+        if found.is_empty() {
+            found = fields.iter().filter(has_integers).map(|f| f.name().as_str()).collect();
+        }
+        if found.is_empty() { MODEL_COLUMN.to_owned() } else { found.join(" or ") }
     }
 
     /// Starts reading.
@@ -142,7 +159,7 @@ impl<T: ChunkReader + Clone + 'static> BalerParquetReaderBuilder<T> {
         let mut needed: BTreeSet<String> = asked.iter().cloned().collect();
         let mut documents: Vec<Arc<Document>> = Vec::new();
         for id in &self.footer.ids {
-            let document = self.documents.find(id, asked.first().map_or(MODEL_COLUMN, String::as_str))?;
+            let document = self.documents.find(id, &self.maybe_coded(&asked))?;
             for name in &asked {
                 needed.extend(document.parents(name));
             }
@@ -150,7 +167,7 @@ impl<T: ChunkReader + Clone + 'static> BalerParquetReaderBuilder<T> {
         }
         let is_code = |name: &String| documents.iter().any(|d| d.columns().iter().any(|c| c.path[0] == *name));
         if needed.iter().any(is_code) {
-            needed.extend([MODEL_COLUMN.to_owned(), EXACT_COLUMN.to_owned()]);
+            needed.extend([MODEL_COLUMN, EXACT_COLUMN, ROW_COLUMN, BLOCK_COLUMN].map(str::to_owned));
         }
         let is_encoded = self.is_encoded();
         let positions: Vec<usize> = (0..fields.len()).filter(|&i| needed.contains(fields[i].name())).collect();

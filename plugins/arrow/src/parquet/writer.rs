@@ -16,7 +16,12 @@ use parquet::file::writer::SerializedFileWriter;
 use std::io::Write;
 
 /// Documents up to this size are in the footer too, where any program sees them.
-const MAX_IN_FOOTER: usize = 32 << 10;
+const MAX_IN_FOOTER: usize = 2 << 10;
+
+/// Rows of an archive's block: enough for the codec to learn from, few enough for the memory of any reader.
+pub(crate) const MAX_BLOCK_ROWS: usize = 1 << 18;
+/// Level of Zstandard for documents: they are short, and read often.
+const DOCUMENT_LEVEL: i32 = 19;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct BalerParquetWriter<W: Write + Send> {
     encoder: Encoder,
     output: FileWriter<W>,
     group: Option<GroupWriter>,
+    /// Rows of an archive's next block.
+    waiting: Vec<RecordBatch>,
     max_group_rows: usize,
     n_groups: usize,
     source: Option<String>,
@@ -42,9 +49,10 @@ pub struct BalerParquetWriter<W: Write + Send> {
 impl<W: Write + Send> BalerParquetWriter<W> {
     /// Row groups have `properties.max_row_group_row_count()` rows.
     pub fn try_new(output: W, encoder: Encoder, properties: WriterProperties) -> Result<Self> {
-        let max_group_rows = properties.max_row_group_row_count().unwrap_or(1 << 20).max(1);
+        let most = if encoder.is_archive() { MAX_BLOCK_ROWS } else { usize::MAX };
+        let max_group_rows = properties.max_row_group_row_count().unwrap_or(1 << 20).clamp(1, most);
         let output = FileWriter::new(output, encoder.schema(), properties)?;
-        Ok(Self { encoder, output, group: None, max_group_rows, n_groups: 0, source: None })
+        Ok(Self { encoder, output, group: None, waiting: Vec::new(), max_group_rows, n_groups: 0, source: None })
     }
 
     /// States what the file is made from, for the footer.
@@ -67,6 +75,14 @@ impl<W: Write + Send> BalerParquetWriter<W> {
     /// Encodes and writes a batch of values.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut rest = batch.clone();
+        while self.encoder.is_archive() && rest.num_rows() > 0 {
+            let n = rest.num_rows().min(self.max_group_rows - self.n_waiting());
+            self.waiting.push(rest.slice(0, n));
+            rest = rest.slice(n, rest.num_rows() - n);
+            if self.n_waiting() == self.max_group_rows {
+                self.flush()?;
+            }
+        }
         while rest.num_rows() > 0 {
             let group = match &mut self.group {
                 Some(group) => group,
@@ -83,8 +99,19 @@ impl<W: Write + Send> BalerParquetWriter<W> {
         Ok(())
     }
 
+    fn n_waiting(&self) -> usize {
+        self.waiting.iter().map(RecordBatch::num_rows).sum()
+    }
+
     /// Ends the row group.
     pub fn flush(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if let Some(first) = waiting.first() {
+            let rows = arrow_select::concat::concat_batches(first.schema_ref(), &waiting)?;
+            let group =
+                self.group.insert(GroupWriter::new(&self.output.groups(), self.encoder.schema(), self.n_groups)?);
+            group.write(&self.encoder.encode(&rows)?.batch, &[])?;
+        }
         match self.group.take() {
             Some(group) => self.append(group.finish()?),
             None => Ok(()),
@@ -103,14 +130,17 @@ impl<W: Write + Send> BalerParquetWriter<W> {
         let Self { encoder, mut output, source, .. } = self;
         let document = encoder.document();
         let offset = output.writer.bytes_written();
-        output.writer.write_all(document.bytes())?;
+        let packed = zstd::bulk::compress(document.bytes(), DOCUMENT_LEVEL)?;
+        output.writer.write_all(&packed)?;
         output.pair(key::ID, document.id().to_string());
         output.pair(key::OFFSET, offset.to_string());
-        output.pair(key::LENGTH, document.bytes().len().to_string());
+        output.pair(key::LENGTH, packed.len().to_string());
         if document.bytes().len() <= MAX_IN_FOOTER {
             output.pair(key::DOCUMENT, String::from_utf8_lossy(document.bytes()).into_owned());
         }
-        output.pair(key::STATISTICS, Statistics::to_json(document, &output.rows_and_ranges));
+        if !encoder.is_archive() {
+            output.pair(key::STATISTICS, Statistics::to_json(document, &output.rows_and_ranges));
+        }
         if let Some(source) = source {
             output.pair(key::SOURCE, source);
         }

@@ -80,12 +80,14 @@ struct TableBoundArgs {
     bits: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ProfileArg {
     /// The smallest of Parquet's encodings for each column; readers of 2024 and later
     Lake,
     /// Dictionary and plain only; any reader
     Conservative,
+    /// A block for each row group instead of codes: the fewest bytes, read whole, no conditions on values; other programs see booleans
+    Archive,
 }
 
 impl EncodeArgs {
@@ -97,8 +99,12 @@ impl EncodeArgs {
             (.., Some(n)) => Some(mantissa_bits(n)?),
             _ => None,
         };
-        let mut options =
-            Options { bound, only: self.columns.clone(), no_prediction: self.no_prediction, ..Options::default() };
+        let mut options = Options {
+            bound,
+            only: self.columns.clone(),
+            no_prediction: self.no_prediction || self.profile == ProfileArg::Archive,
+            ..Options::default()
+        };
         for text in &self.column {
             let (name, limit) = text.split_once('=').ok_or_else(|| {
                 Failure::usage(format!("--column {text}: expected NAME=BOUND, such as energy=rel:1e-4"))
@@ -198,6 +204,7 @@ impl EncodeArgs {
                 profile: match self.profile {
                     ProfileArg::Lake => Profile::Lake,
                     ProfileArg::Conservative => Profile::Conservative,
+                    ProfileArg::Archive => Profile::Archive,
                 },
                 zstd_level: self.level,
                 n_threads,

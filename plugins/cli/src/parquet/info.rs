@@ -52,12 +52,20 @@ impl InfoArgs {
         for (path, (size, encodings)) in &sizes {
             text += &format!("\n  {path}: {} ({encodings})", bytes(*size));
             let mut entry = json!({ "path": path, "bytes": size, "encodings": encodings });
-            let coded = known.iter().flat_map(|d| d.columns()).find(|c| c.name() == *path);
+            let coded = known.iter().flat_map(|d| d.columns()).find(|c| c.name() == without_lists(path));
             if let Some(column) = coded {
                 text += &format!(", {} within {}", column.dtype.dtype(), column.bound.bound());
                 entry["bound"] = column.bound.bound().to_string().into();
-                entry["mode"] = "plain".into();
-                if let Mode::Predict { formula, .. } = &column.mode {
+                let is_archived = metadata
+                    .file_metadata()
+                    .schema_descr()
+                    .columns()
+                    .iter()
+                    .any(|c| c.path().string() == *path && c.physical_type() == parquet::basic::Type::BOOLEAN);
+                entry["mode"] = if is_archived { "archive" } else { "plain" }.into();
+                if is_archived {
+                    text += ", in blocks";
+                } else if let Mode::Predict { formula, .. } = &column.mode {
                     let names: Vec<String> = known[0].columns().iter().map(|c| c.name()).collect();
                     let formula = with_names(formula, &names);
                     text += &format!(", predicted: {formula}");
@@ -77,6 +85,16 @@ impl InfoArgs {
     }
 }
 
+/// The path without the levels that Parquet has for lists: `jets.list.element.pt` is `jets.pt`.
+fn without_lists(path: &str) -> String {
+    let parts: Vec<&str> = path.split('.').collect();
+    let is_level = |i: usize| {
+        let is_list = |i: usize| parts[i] == "list" && matches!(parts.get(i + 1), Some(&("element" | "item")));
+        is_list(i) || (i > 0 && is_list(i - 1))
+    };
+    (0..parts.len()).filter(|&i| !is_level(i)).map(|i| parts[i]).collect::<Vec<_>>().join(".")
+}
+
 /// `1*x4*cos(x6)` with the names of the columns.
 fn with_names(formula: &str, names: &[String]) -> String {
     let mut text = String::new();
@@ -93,7 +111,13 @@ fn with_names(formula: &str, names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::with_names;
+    use super::{with_names, without_lists};
+
+    #[test]
+    fn lists_have_no_levels_in_paths() {
+        assert_eq!(without_lists("jets.list.element.pt"), "jets.pt");
+        assert_eq!(without_lists("list.pt"), "list.pt");
+    }
 
     #[test]
     fn formulas_are_shown_with_names() {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,19 +12,7 @@ import dask.dataframe as dd
 import pandas as pd
 
 from .arrow import Bounds, Document
-from .parquet import (
-    Done,
-    Filters,
-    Piece,
-    WriteOptions,
-    clear_unfinished,
-    dataset,
-    encode_file,
-    pairs,
-    plan_files,
-    sample_file,
-    write_table,
-)
+from .parquet import Done, Filters, Piece, WriteOptions, dataset, encode_each, sample_each, write_table
 
 __all__ = ["encode_files", "read_parquet", "sample_files", "to_parquet"]
 
@@ -70,16 +57,14 @@ def encode_files(
 ) -> list[Done]:
     """Encodes a folder, a task for each file; finished files are not done again. One run for a target at a time.
     `baler.parquet.summary` says what it saved."""
-    document, _ = plan_files(source, target, **bounds)
-    return _each(functools.partial(encode_file, document=document, **(write or {})), source, target)
+    return encode_each(_run, source, target, write, **bounds)
 
 
 def sample_files(source: str | os.PathLike[str], target: str | os.PathLike[str], *, share: float, seed: int = 0) -> list[Done]:
     """A random share of the rows of each file, to train with; see `baler.parquet.sample_file`."""
-    return _each(functools.partial(sample_file, share=share, seed=seed), source, target)
+    return sample_each(_run, source, target, share=share, seed=seed)
 
 
-def _each(work: Callable[[str, str], Done], source: str | os.PathLike[str], target: str | os.PathLike[str]) -> list[Done]:
-    clear_unfinished(target)
+def _run(work: Callable[[str, str], Done], files: list[tuple[str, str]]) -> list[Done]:
     task = dask.delayed(work)
-    return list(dask.compute(*(task(one, other) for one, other in pairs(source, target))))
+    return list(dask.compute(*(task(*pair) for pair in files)))

@@ -17,6 +17,7 @@ and filters over (DuckDB none on floats).
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 import zlib
@@ -26,7 +27,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -46,16 +47,19 @@ __all__ = [
     "clear_unfinished",
     "dataset",
     "decode_file",
+    "encode_each",
     "encode_file",
     "pairs",
     "plan_files",
     "read_table",
+    "sample_each",
     "sample_file",
     "summary",
     "write_table",
 ]
 
 _MODEL, _EXACT = "_baler_model", "_baler_exact"
+_ROW, _BLOCK = "_baler_row", "_baler_block"
 _FORMAT = ds.ParquetFileFormat()
 Filters = Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]] | pc.Expression
 
@@ -77,7 +81,7 @@ class Piece:
         stored = [name for name in names if name not in self.partition]
         needed = set(stored).union(*(document.parents(name) for document in self.documents for name in stored))
         if any(path[0] in needed for document in self.documents for path, _ in document.columns):
-            needed |= {_MODEL, _EXACT}
+            needed |= {_MODEL, _EXACT, _ROW, _BLOCK}
         file = pq.ParquetFile(self.path)
         if stored:
             codes = file.read_row_group(self.row_group, [n for n in file.schema_arrow.names if n in needed])
@@ -185,7 +189,8 @@ class _Spans:
         self.metadata, self.schema = metadata, schema
         self.places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
         self.coded = {path[0] for document in info["documents"] for path, _ in document.columns}
-        self.decoded = info["ranges"] or self._of_codes(info["documents"])
+        # Nothing is known of the values of archives.
+        self.decoded = {} if _BLOCK in self.places else info["ranges"] or self._of_codes(info["documents"])
 
     def _statistics(self, group: int, column: str) -> Any:
         place = self.places.get(column)
@@ -263,11 +268,15 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     return dataset(path).to_table(columns=columns, filter=_expression(filters))
 
 
+Profile = Literal["lake", "conservative", "archive"]
+
+
 class WriteOptions(TypedDict, total=False):
     """How Parquet files are written."""
 
-    profile: Literal["lake", "conservative"]
-    """`"lake"`: the smallest of Parquet's encodings for each column, for readers of 2024 and later; `"conservative"`: any."""
+    profile: Profile
+    """`"lake"`: the smallest of Parquet's encodings for each column, for readers of 2024 and later; `"conservative"`: any; `"archive"`:
+    a block for each row group instead of codes: the fewest bytes, no conditions on values."""
     level: int
     """Level of Zstandard, 1 to 22; 9 if left out."""
     threads: int
@@ -276,12 +285,12 @@ class WriteOptions(TypedDict, total=False):
 
 def _write_options(row_group_rows: int | None = None, source: str | None = None, **options: Unpack[WriteOptions]) -> dict[str, Any]:
     profile = options.pop("profile", "lake")
-    if profile not in ("lake", "conservative"):
-        raise ValueError(f"profile {profile!r}: expected 'lake' or 'conservative'")
+    if profile not in get_args(Profile):
+        raise ValueError(f"profile {profile!r}: expected one of {', '.join(get_args(Profile))}")
     known = {"zstd_level": options.pop("level", 9), "threads": options.pop("threads", 1)}
     if options:
         raise TypeError(f"no option {', '.join(options)}")
-    return {"conservative": profile == "conservative", "row_group_rows": row_group_rows, "source": source, **known}
+    return {"profile": profile, "row_group_rows": row_group_rows, "source": source, **known}
 
 
 @contextmanager
@@ -302,7 +311,7 @@ def write_table(
     *,
     document: Document | None = None,
     row_group_size: int | None = None,
-    profile: Literal["lake", "conservative"] = "lake",
+    profile: Profile = "lake",
     level: int = 9,
     **bounds: Unpack[Bounds],
 ) -> None:
@@ -434,6 +443,29 @@ def clear_unfinished(target: str | os.PathLike[str]) -> None:
     """Removes what killed runs left below a folder. Not while another run writes to it."""
     for path in Path(target).rglob(".*.unfinished"):
         path.unlink(missing_ok=True)
+
+
+Run = Callable[[Callable[[str, str], Done], list[tuple[str, str]]], list[Done]]
+
+
+def encode_each(
+    run: Run,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    write: WriteOptions | None = None,
+    **bounds: Unpack[Bounds],
+) -> list[Done]:
+    """Encodes a folder; `run(work, pairs)` does `work(*pair)` for each pair, wherever. Finished files are not done again. One run for
+    a target at a time. `summary` says what it saved."""
+    document, _ = plan_files(source, target, **bounds)
+    clear_unfinished(target)
+    return run(functools.partial(encode_file, document=document, **(write or {})), pairs(source, target))
+
+
+def sample_each(run: Run, source: str | os.PathLike[str], target: str | os.PathLike[str], *, share: float, seed: int = 0) -> list[Done]:
+    """`sample_file` for each file of a folder; see `encode_each`."""
+    clear_unfinished(target)
+    return run(functools.partial(sample_file, share=share, seed=seed), pairs(source, target))
 
 
 def decode_file(source: str | os.PathLike[str], target: str | os.PathLike[str], **options: Unpack[WriteOptions]) -> int:

@@ -20,18 +20,7 @@ from typing import Any, Unpack
 
 import pyarrow as pa
 from baler.arrow import Bounds, Document, decode, plan
-from baler.parquet import (
-    Done,
-    Piece,
-    WriteOptions,
-    clear_unfinished,
-    dataset,
-    encode_file,
-    pairs,
-    plan_files,
-    sample_file,
-    write_table,
-)
+from baler.parquet import Done, Piece, WriteOptions, dataset, encode_each, sample_each, write_table
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.datasource import (
@@ -66,6 +55,8 @@ def read(spark: SparkSession, path: str | os.PathLike[str], filters: Sequence[tu
     found = dataset(path)
     documents = tuple(found.documents.values())
     codes = spark.read.parquet(os.path.abspath(path))
+    if "_baler_block" in codes.columns:
+        raise ValueError(f'{path}: an archive, whose row groups are read whole: spark.read.format("baler").load(path)')
     coded = {name[0] for document in documents for name, _ in document.columns}
     for column, comparison, value in filters:
         if comparison not in _TESTS:
@@ -200,20 +191,18 @@ def encode_files(
 ) -> list[Done]:
     """Encodes a folder, a task for each file; finished files are not done again. One run for a target at a time.
     `baler.parquet.summary` says what it saved."""
-    document, _ = plan_files(source, target, **bounds)
-    return _each(spark, functools.partial(encode_file, document=document, **(write or {})), source, target)
+    return encode_each(_runner(spark), source, target, write, **bounds)
 
 
 def sample_files(
     spark: SparkSession, source: str | os.PathLike[str], target: str | os.PathLike[str], *, share: float, seed: int = 0
 ) -> list[Done]:
     """A random share of the rows of each file, to train with; see `baler.parquet.sample_file`."""
-    return _each(spark, functools.partial(sample_file, share=share, seed=seed), source, target)
+    return sample_each(_runner(spark), source, target, share=share, seed=seed)
 
 
-def _each(
-    spark: SparkSession, work: Callable[[str, str], Done], source: str | os.PathLike[str], target: str | os.PathLike[str]
-) -> list[Done]:
-    clear_unfinished(target)
-    files = pairs(source, target)
-    return spark.sparkContext.parallelize(files, len(files)).map(lambda pair: work(*pair)).collect()
+def _runner(spark: SparkSession) -> Callable[[Callable[[str, str], Done], list[tuple[str, str]]], list[Done]]:
+    def run(work: Callable[[str, str], Done], files: list[tuple[str, str]]) -> list[Done]:
+        return spark.sparkContext.parallelize(files, len(files)).map(lambda pair: work(*pair)).collect()
+
+    return run
