@@ -25,8 +25,10 @@ use targets::{TARGETS, Target};
 
 /// Processor time that one input may take, in seconds.
 const MOST_SECONDS: f64 = 5.0;
-/// A process that is busy with one input for this long is ended.
+/// A process that spends this much processor time on one input is ended.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
+/// Or this much time, on a machine that may have others to serve.
+const WAITS_AT_MOST: Duration = Duration::from_secs(600);
 /// Inputs that others are made from.
 const MOST_PARENTS: usize = 2000;
 /// Largest input made.
@@ -80,6 +82,8 @@ fn run(arguments: Vec<String>) -> Result<bool, String> {
 static PANIC: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
 /// Milliseconds since [`START`] at which the input at hand began; 0 for none.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
+/// Milliseconds of processor time until then.
+static SPENT_BEFORE: AtomicU64 = AtomicU64::new(0);
 static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
 
 /// Ends the process if an input hangs.
@@ -90,7 +94,9 @@ fn watch() {
             std::thread::sleep(Duration::from_secs(1));
             let began = BEGAN.load(Ordering::Relaxed);
             let now = START.elapsed().as_millis() as u64;
-            if began != 0 && now.saturating_sub(began) > HANGS_AFTER.as_millis() as u64 {
+            let spent = ((processor_seconds() * 1e3) as u64).saturating_sub(SPENT_BEFORE.load(Ordering::Relaxed));
+            let is_over = |ms: u64, most: Duration| ms > most.as_millis() as u64;
+            if began != 0 && (is_over(spent, HANGS_AFTER) || is_over(now.saturating_sub(began), WAITS_AT_MOST)) {
                 eprintln!("fuzz: an input hangs: see /dev/shm/baler-fuzz-*, or `current` in the target's folder");
                 std::process::exit(3);
             }
@@ -193,6 +199,7 @@ impl<'a> Session<'a> {
     fn execute(&mut self, input: &[u8]) -> Result<bool, String> {
         // For the case that nothing is left of the process to tell.
         std::fs::write(&self.current, input).map_err(|e| e.to_string())?;
+        SPENT_BEFORE.store((processor_seconds() * 1e3) as u64, Ordering::Relaxed);
         BEGAN.store((START.elapsed().as_millis() as u64).max(1), Ordering::Relaxed);
         let measure = memory::Measure::begin();
         let begin = processor_seconds();
