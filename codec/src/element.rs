@@ -4,6 +4,7 @@
 //! `u64` is mapped to `i64` by flipping the top bit, which keeps order and differences.
 
 use crate::params::{ByteOrder, Dtype};
+use crate::predict::stream::Ints;
 use crate::simd::{self, Kernel};
 
 /// The values of one part, as canonical (little-endian) bytes.
@@ -31,37 +32,47 @@ impl<'a> Elements<'a> {
         u64::from_le_bytes(word)
     }
 
-    /// All elements of a floating-point dtype, exactly.
-    pub fn to_f64(self) -> Vec<f64> {
+    /// All elements of an integer dtype, in an order-preserving signed width that holds any of them.
+    pub fn to_ints(self) -> Ints {
         match self.dtype {
-            Dtype::F16 => self.words::<2>().map(|w| f16_to_f64(u16::from_le_bytes(w))).collect(),
-            Dtype::F32 => self.words::<4>().map(|w| f64::from(f32::from_le_bytes(w))).collect(),
-            Dtype::F64 => self.words::<8>().map(f64::from_le_bytes).collect(),
-            _ => unreachable!("an integer dtype has no f64 view"),
-        }
-    }
-
-    /// All elements of an integer dtype, in order-preserving `i64`.
-    pub fn to_i64(self) -> Vec<i64> {
-        match self.dtype {
-            Dtype::I8 => self.bytes.iter().map(|&b| i64::from(b as i8)).collect(),
-            Dtype::U8 => self.bytes.iter().map(|&b| i64::from(b)).collect(),
-            Dtype::I16 => self.words::<2>().map(|w| i64::from(i16::from_le_bytes(w))).collect(),
-            Dtype::U16 => self.words::<2>().map(|w| i64::from(u16::from_le_bytes(w))).collect(),
-            Dtype::I32 => self.words::<4>().map(|w| i64::from(i32::from_le_bytes(w))).collect(),
-            Dtype::U32 => self.words::<4>().map(|w| i64::from(u32::from_le_bytes(w))).collect(),
-            Dtype::I64 => self.words::<8>().map(i64::from_le_bytes).collect(),
-            Dtype::U64 => self.words::<8>().map(|w| (u64::from_le_bytes(w) ^ (1 << 63)) as i64).collect(),
-            _ => unreachable!("a floating-point dtype has no i64 view"),
+            Dtype::I8 => Ints::I32(self.bytes.iter().map(|&b| i32::from(b as i8)).collect()),
+            Dtype::U8 => Ints::I32(self.bytes.iter().map(|&b| i32::from(b)).collect()),
+            Dtype::I16 => Ints::I32(self.words::<2>().map(|w| i32::from(i16::from_le_bytes(w))).collect()),
+            Dtype::U16 => Ints::I32(self.words::<2>().map(|w| i32::from(u16::from_le_bytes(w))).collect()),
+            Dtype::I32 => Ints::I32(self.words::<4>().map(i32::from_le_bytes).collect()),
+            Dtype::U32 => Ints::I64(self.words::<4>().map(|w| i64::from(u32::from_le_bytes(w))).collect()),
+            Dtype::I64 => Ints::I64(self.words::<8>().map(i64::from_le_bytes).collect()),
+            Dtype::U64 => Ints::I64(self.words::<8>().map(|w| (u64::from_le_bytes(w) ^ (1 << 63)) as i64).collect()),
+            _ => unreachable!("a floating-point dtype has no integers"),
         }
     }
 
     /// All elements as numbers: exact but for integers beyond 2^53, which round.
     pub fn to_numbers(self) -> Vec<f64> {
+        let mut numbers = vec![0.0; self.len()];
+        self.read_numbers(&mut numbers);
+        numbers
+    }
+
+    /// The first elements, as many as `out` holds, as numbers.
+    #[inline(always)]
+    pub fn read_numbers(self, out: &mut [f64]) {
+        fn read<const N: usize>(out: &mut [f64], bytes: &[u8], number: impl Fn([u8; N]) -> f64) {
+            out.iter_mut().zip(bytes.as_chunks().0).for_each(|(o, &w)| *o = number(w));
+        }
+        let bytes = self.bytes;
         match self.dtype {
-            d if d.is_float() => self.to_f64(),
-            Dtype::U64 => (0..self.len()).map(|i| self.value(i)).collect(),
-            _ => self.to_i64().into_iter().map(|v| v as f64).collect(),
+            Dtype::F16 => read(out, bytes, |w| f16_to_f64(u16::from_le_bytes(w))),
+            Dtype::F32 => read(out, bytes, |w| f32::from_le_bytes(w).into()),
+            Dtype::F64 => read(out, bytes, f64::from_le_bytes),
+            Dtype::I8 => read(out, bytes, |w| i8::from_le_bytes(w).into()),
+            Dtype::U8 => read(out, bytes, |w| u8::from_le_bytes(w).into()),
+            Dtype::I16 => read(out, bytes, |w| i16::from_le_bytes(w).into()),
+            Dtype::U16 => read(out, bytes, |w| u16::from_le_bytes(w).into()),
+            Dtype::I32 => read(out, bytes, |w| i32::from_le_bytes(w).into()),
+            Dtype::U32 => read(out, bytes, |w| u32::from_le_bytes(w).into()),
+            Dtype::I64 => read(out, bytes, |w| i64::from_le_bytes(w) as f64),
+            Dtype::U64 => read(out, bytes, |w| u64::from_le_bytes(w) as f64),
         }
     }
 

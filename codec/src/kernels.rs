@@ -86,10 +86,9 @@ fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
     assert!(back == q);
     let extents = [1, EXTENTS[0], EXTENTS[1], EXTENTS[2]];
     let plan = Plan { extents, first_axis: 2, fastest_first: true, step_codes: vec![0; Plan::n_levels(&extents, 2)] };
-    let wide: Vec<i64> = q.iter().map(|&q| i64::from(q)).collect();
-    let weights = fitted::fit(&wide, &extents, 1 << 14, |_| true);
+    let weights = fitted::fit(q, &extents, 1 << 14, |_| true);
     let originals: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
-    let (mut forward, mut inverse, mut walked, mut scanned) = (q.to_vec(), q.to_vec(), originals.clone(), wide.clone());
+    let (mut forward, mut inverse, mut walked, mut scanned) = (q.to_vec(), q.to_vec(), originals.clone(), q.to_vec());
     vec![
         // Again and again on what the last run left: the time does not depend on the values.
         kernel("lorenzo/forward", n_bytes, move || lorenzo::forward(black_box(&mut forward), &EXTENTS, &[1; 3])),
@@ -102,8 +101,8 @@ fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
             black_box((&walked, result.is_ok()));
         }),
         kernel("fitted/scan", n_bytes, move || {
-            let result = fitted::scan::<()>(&mut scanned, &extents, &weights, |i, prediction| {
-                Ok(wide[i].max(prediction.min(wide[i])))
+            let result = fitted::scan::<_, ()>(&mut scanned, &extents, &weights, |_, value, prediction| {
+                Ok(value.max((prediction as i32).min(value)))
             });
             black_box((&scanned, result.is_ok()));
         }),

@@ -2,11 +2,11 @@
 //! lattice of their own, a detector's lookup table), their ranks stand for them.
 
 use super::{Exceptions, Part, Target, occurring};
+use crate::entropy::Int;
 use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::predict::fitted::{self, N_SETS, Weights};
 use crate::predict::lorenzo::{MAX_AXES, working_extents};
-use crate::predict::search::bits_per_value;
 use crate::predict::stream::{self, Ints};
 use crate::quantize::{Quantised, Quantiser};
 use crate::special::Specials;
@@ -50,7 +50,7 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
     for &weight in best.weights.iter().flatten() {
         out.varint_signed(weight.into());
     }
-    out.raw(&stream::encode_plain(&Ints::from_i64(best.residual), part.shape, &part.specials.classes, part.effort));
+    out.raw(&stream::encode_plain(&best.residual, part.shape, &part.specials.classes, part.effort));
     Some(out.bytes)
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn weight_bytes(shape: &[usize]) -> usize {
 /// What is coded, and its bits without contexts.
 struct Prediction {
     weights: Weights,
-    residual: Vec<i64>,
+    residual: Ints,
     bits: f64,
     /// The integers that ranks stand for; empty if there are no ranks.
     occurring: Vec<i64>,
@@ -72,22 +72,29 @@ impl Prediction {
     fn new(q: Vec<i32>, extents: &[usize; MAX_AXES], part: &Part<'_>) -> Self {
         let specials = part.specials;
         let n_samples = if part.effort == Effort::Max { 1 << 14 } else { 1 << 13 };
-        let mut values: Vec<i64> = q.iter().map(|&q| i64::from(q)).collect();
-        let weights = fitted::fit(&values, extents, n_samples, |i| !specials.is_masked(i));
-        let mut residual = vec![0i64; values.len()];
-        let Ok(()) = fitted::scan(&mut values, extents, &weights, |i, prediction| {
-            // Values taken out hold their prediction.
-            Ok::<_, Infallible>(if specials.is_masked(i) {
-                prediction
-            } else {
-                let v = i64::from(q[i]);
-                residual[i] = v.wrapping_sub(prediction);
-                v
-            })
-        });
-        let bits = bits_per_value(&residual) * residual.len() as f64;
+        let weights = fitted::fit(&q, extents, n_samples, |i| !specials.is_masked(i));
+        let residual = if specials.classes.is_empty() {
+            residual(q, extents, &weights, specials)
+        } else {
+            // Values taken out hold their prediction, which may not fit 32 bits.
+            residual(q.into_iter().map(i64::from).collect(), extents, &weights, specials)
+        };
+        let bits = residual.bits_per_value() * residual.len() as f64;
         Self { weights, residual, bits, occurring: Vec::new() }
     }
+}
+
+/// What is left of the values.
+fn residual<I: Int>(mut values: Vec<I>, extents: &[usize; MAX_AXES], weights: &Weights, specials: &Specials) -> Ints {
+    let mut residual = Ints::zeros(values.len());
+    let Ok(()) = fitted::scan(&mut values, extents, weights, |i, v, prediction| {
+        if specials.is_masked(i) {
+            return Ok::<_, Infallible>(I::from_i64(prediction).unwrap_or(v));
+        }
+        residual.set(i, v.to_i64().wrapping_sub(prediction));
+        Ok(v)
+    });
+    residual
 }
 
 /// The integers that occur, rising, if they are few and far between.
@@ -129,19 +136,41 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
         }
     }
     let residual = stream::decode(input.rest(), n, &specials.classes)?;
-    let mut values = vec![0i64; n];
-    let Ok(()) = fitted::scan(&mut values, &extents, &weights, |i, prediction| {
-        let residual = if specials.is_masked(i) { 0 } else { residual.get(i) };
-        Ok::<_, Infallible>(prediction.wrapping_add(residual))
-    });
+    let mut values = undo(residual, &extents, &weights, &specials);
     if let Some(last) = occurring.len().checked_sub(1) {
         // A damaged stream can give any rank.
-        values.iter_mut().for_each(|v| *v = occurring[usize::try_from(*v).unwrap_or(0).min(last)]);
+        let of_rank = |v: i64| occurring[usize::try_from(v).unwrap_or(0).min(last)];
+        values = (0..n).map(|i| of_rank(values.get(i))).collect();
     }
-    quantiser.decode_all(target.dtype, &Ints::I64(values), target.out);
+    quantiser.decode_all(target.dtype, &values, target.out);
     exceptions.restore(target);
     target.restore(&specials);
     Ok(())
+}
+
+/// The values that left this residual, in its place.
+fn undo(residual: Ints, extents: &[usize; MAX_AXES], weights: &Weights, specials: &Specials) -> Ints {
+    // Values have taken the place of residuals before this position.
+    let mut n_done = 0;
+    let mut wide = match residual {
+        Ints::I32(mut narrow) => {
+            let result = fitted::scan(&mut narrow, extents, weights, |i, residual, prediction| {
+                n_done = i;
+                let residual = if specials.is_masked(i) { 0 } else { i64::from(residual) };
+                i32::try_from(prediction.wrapping_add(residual))
+            });
+            if result.is_ok() {
+                return Ints::I32(narrow);
+            }
+            narrow.into_iter().map(i64::from).collect()
+        }
+        Ints::I64(wide) => wide,
+    };
+    let Ok(()) = fitted::scan(&mut wide, extents, weights, |i, there, prediction| {
+        let residual = if specials.is_masked(i) { 0 } else { there };
+        Ok::<_, Infallible>(if i < n_done { there } else { prediction.wrapping_add(residual) })
+    });
+    Ints::I64(wide)
 }
 
 fn pad(extents: &[usize]) -> [usize; MAX_AXES] {

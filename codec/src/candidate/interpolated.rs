@@ -23,7 +23,7 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     if !part.dtype().is_float() || part.n_values() < 64 {
         return None;
     }
-    let mut values = part.elements.to_f64();
+    let mut values = part.elements.to_numbers();
     let (min, max) = fill_special(&mut values, part.specials)?;
     let step = 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), abs)?;
     let begin = values[0];
@@ -36,7 +36,7 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
 
     let dtype = part.dtype();
     let is_special = crate::special::special_test(dtype, None);
-    let (steps, mut residual) = (plan.steps(step), vec![0i64; values.len()]);
+    let (steps, mut residual) = (plan.steps(step), Ints::zeros(values.len()));
     let mut exceptions = Vec::new();
     let Ok(()) = walk(&plan, &mut values, begin, |value, i, prediction, level| {
         let x = *value;
@@ -49,13 +49,14 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
         let decoded = bits_to_f64(dtype, f64_to_bits(dtype, y));
         let is_kept = r.abs() <= MAX_RESIDUAL && decoded.is_finite() && within_abs(decoded, x, abs);
         if is_kept && !is_special(part.elements.bits(i)) {
-            residual[i] = r as i64;
+            residual.set(i, r as i64);
             *value = y;
         } else {
             exceptions.push(i);
         }
         Ok(())
     });
+    drop(values);
     exceptions.sort_unstable();
 
     let mut out = Writer::default();
@@ -69,7 +70,7 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     out.u8(plan.step_codes.len() as u8);
     out.raw(&plan.step_codes);
     Exceptions::write(part.elements, &exceptions, &mut out);
-    out.raw(&stream::encode_plain(&Ints::from_i64(residual), part.shape, &part.specials.classes, part.effort));
+    out.raw(&stream::encode_plain(&residual, part.shape, &part.specials.classes, part.effort));
     Some(out.bytes)
 }
 

@@ -225,17 +225,27 @@ impl Auction<'_> {
             return Promise::resolve(bound, 0.0, 0.0);
         }
         let elements = Elements::new(self.params.dtype, bytes);
-        let mut values = elements.to_numbers();
         let fill = self.params.fill_bits();
-        if special::has_any(elements, fill) {
-            let is_special = special::special_test(self.params.dtype, fill);
-            for (i, v) in values.iter_mut().enumerate() {
-                if is_special(elements.bits(i)) {
+        let has_special = special::has_any(elements, fill);
+        let is_special = special::special_test(self.params.dtype, fill);
+        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut values = [0.0; 2048];
+        for bytes in bytes.chunks(values.len() * self.params.dtype.size_bytes()) {
+            let elements = Elements::new(self.params.dtype, bytes);
+            let values = &mut values[..elements.len()];
+            elements.read_numbers(values);
+            if has_special {
+                for (_, v) in values.iter_mut().enumerate().filter(|&(i, _)| is_special(elements.bits(i))) {
                     *v = f64::NAN;
                 }
             }
+            if let Some(found) = extremes(values) {
+                (min, max) = (min.min(found.0), max.max(found.1));
+            }
         }
-        let Some((min, max)) = extremes(&values) else { return Promise::Exact };
+        if min > max {
+            return Promise::Exact;
+        }
         Promise::resolve(bound, min, max)
     }
 

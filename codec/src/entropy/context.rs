@@ -14,6 +14,7 @@
 //! 9.3.4.3). The arithmetic is all integer; encoder and decoder run the same code.
 
 use super::Int;
+use super::int::Coded;
 use super::range::{Bit, BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
 
@@ -145,21 +146,21 @@ pub(super) fn sign_index(v: Near) -> usize {
 }
 
 /// Runs the model over all coded positions. The encoder reads `values`, the decoder fills them.
-fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
+fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut impl Coded<I>, lattice: Lattice<'_>) -> Result<()> {
     let (nx, ny) = lattice.row_and_column();
     let n = if lattice.classes.is_empty() { values.len() } else { lattice.classes.len() };
     // A loop of its own for each kind of neighbourhood.
     match (ny > 1, n > nx * ny) {
-        (false, false) => process_kind::<C, I, false, false>(coder, values, lattice),
-        (true, false) => process_kind::<C, I, true, false>(coder, values, lattice),
-        (false, true) => process_kind::<C, I, false, true>(coder, values, lattice),
-        (true, true) => process_kind::<C, I, true, true>(coder, values, lattice),
+        (false, false) => process_kind::<C, I, _, false, false>(coder, values, lattice),
+        (true, false) => process_kind::<C, I, _, true, false>(coder, values, lattice),
+        (false, true) => process_kind::<C, I, _, false, true>(coder, values, lattice),
+        (true, true) => process_kind::<C, I, _, true, true>(coder, values, lattice),
     }
 }
 
-fn process_kind<C: BitCoder, I: Int, const ROWS: bool, const PLANES: bool>(
+fn process_kind<C: BitCoder, I: Int, V: Coded<I>, const ROWS: bool, const PLANES: bool>(
     coder: &mut C,
-    values: &mut [I],
+    values: &mut V,
     lattice: Lattice<'_>,
 ) -> Result<()> {
     let classes = lattice.classes;
@@ -169,7 +170,7 @@ fn process_kind<C: BitCoder, I: Int, const ROWS: bool, const PLANES: bool>(
     // Two planes of neighbours with a margin of two on each side of a row and one row above, all zero at first: a
     // position outside the lattice is a neighbour of value zero.
     let stride = nx + 4;
-    let mut previous: Vec<Near> = vec![0; stride * (ny + 2)];
+    let mut previous: Vec<Near> = vec![0; if PLANES { stride * (ny + 2) } else { 0 }];
     let mut current: Vec<Near> = vec![0; stride * (ny + 2)];
     let mut model = Model::new();
     let mut next = 0;
@@ -192,7 +193,8 @@ fn process_kind<C: BitCoder, I: Int, const ROWS: bool, const PLANES: bool>(
                 let at = row + x;
                 let (w, ww) = (current[at - 1], current[at - 2]);
                 let (north, nw, ne) = (current[at - stride], current[at - stride - 1], current[at - stride + 1]);
-                let (before, east, south) = (previous[at], previous[at + 1], previous[at + stride]);
+                let (before, east, south) =
+                    if PLANES { (previous[at], previous[at + 1], previous[at + stride]) } else { (0, 0, 0) };
                 let (m, m2) = (w.unsigned_abs(), ww.unsigned_abs());
                 let mut energy = 3 * m + m2;
                 let mut weight_log2 = 2;
@@ -225,9 +227,9 @@ fn process_kind<C: BitCoder, I: Int, const ROWS: bool, const PLANES: bool>(
                     (N_SMALL + level, token(u64::from(scaled / 2)))
                 };
                 let signs = sign_index(a) * 9 + sign_index(b) * 3 + sign_index(c);
-                let value = model.value(coder, values[next], context, expected, signs)?;
+                let value = model.value(coder, values.get(next), context, expected, signs)?;
                 if C::DECODES {
-                    values[next] = value;
+                    values.put(next, value);
                 }
                 current[at] = near(value);
                 next += 1;
@@ -240,8 +242,7 @@ fn process_kind<C: BitCoder, I: Int, const ROWS: bool, const PLANES: bool>(
 
 pub(crate) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Vec<u8> {
     let mut coder = Encoder::new();
-    let mut values = values.to_vec();
-    process(&mut coder, &mut values, lattice).expect("encoding reads its values only");
+    process(&mut coder, &mut { values }, lattice).expect("encoding reads its values only");
     coder.finish()
 }
 
@@ -252,7 +253,7 @@ pub(super) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> 
         return Err(Error::corrupt(format!("{} bytes of range coding cannot hold {n} values", payload.len())));
     }
     let mut values = vec![I::default(); n];
-    process(&mut coder, &mut values, lattice)?;
+    process(&mut coder, &mut &mut values[..], lattice)?;
     coder.finish()?;
     Ok(values)
 }

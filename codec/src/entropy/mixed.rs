@@ -3,10 +3,12 @@
 
 use super::Int;
 use super::context::{Lattice, Near, near, sign_index, token};
+use super::int::Coded;
 use super::mixing::{Known, Values};
 use super::range::{BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::simd::{self, Kernel};
+use std::marker::PhantomData;
 
 const K: usize = 6;
 /// Classes of [`fine`] and [`coarse`] that are told apart.
@@ -30,17 +32,19 @@ pub(crate) fn coarse(v: u64) -> usize {
     token(v).min(N_COARSE - 1)
 }
 
-fn process<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
-    simd::run(Process { coder, values, lattice })
+/// The encoder reads `values`, the decoder fills them.
+fn process<C: BitCoder, I: Int>(coder: &mut C, values: impl Coded<I>, lattice: Lattice<'_>) -> Result<()> {
+    simd::run(Process { coder, values, lattice, integer: PhantomData })
 }
 
-struct Process<'a, C, I> {
+struct Process<'a, C, I, V> {
     coder: &'a mut C,
-    values: &'a mut [I],
+    values: V,
     lattice: Lattice<'a>,
+    integer: PhantomData<I>,
 }
 
-impl<C: BitCoder, I: Int> Kernel for Process<'_, C, I> {
+impl<C: BitCoder, I: Int, V: Coded<I>> Kernel for Process<'_, C, I, V> {
     type Output = Result<()>;
 
     #[inline(always)]
@@ -50,7 +54,7 @@ impl<C: BitCoder, I: Int> Kernel for Process<'_, C, I> {
 }
 
 #[inline(always)]
-fn process_plain<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: Lattice<'_>) -> Result<()> {
+fn process_plain<C: BitCoder, I: Int>(coder: &mut C, mut values: impl Coded<I>, lattice: Lattice<'_>) -> Result<()> {
     let classes = lattice.classes;
     let (nx, ny) = lattice.row_and_column();
     let plane = nx * ny;
@@ -59,7 +63,7 @@ fn process_plain<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: 
     // As in the context coder: positions outside the lattice are neighbours of value zero.
     let margin = 3;
     let stride = nx + 2 * margin;
-    let mut previous: Vec<Near> = vec![0; stride * (ny + 3)];
+    let mut previous: Vec<Near> = vec![0; if has_planes { stride * (ny + 3) } else { 0 }];
     let mut current: Vec<Near> = vec![0; stride * (ny + 3)];
     let mut columns = vec![0u32; nx];
     let mut model = Values::<K>::new(N_CONTEXTS, 27);
@@ -85,8 +89,11 @@ fn process_plain<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: 
                 let (w, ww, www) = (current[at - 1], current[at - 2], current[at - 3]);
                 let (north, nw, ne) = (current[at - stride], current[at - stride - 1], current[at - stride + 1]);
                 let (nn, nee) = (current[at - 2 * stride], current[at - stride + 2]);
-                let (before, east, south) = (previous[at], previous[at + 1], previous[at + stride]);
-                let (west, above) = (previous[at - 1], previous[at - stride]);
+                let (before, east, south, west, above) = if has_planes {
+                    (previous[at], previous[at + 1], previous[at + stride], previous[at - 1], previous[at - stride])
+                } else {
+                    (0, 0, 0, 0, 0)
+                };
                 let mut energy = 3 * size(w) + size(ww);
                 let mut broad = 2 * size(w) + size(ww) + size(www);
                 let mut shift = 1;
@@ -130,12 +137,13 @@ fn process_plain<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: 
                     expected,
                     sign: sign_index(a) * 9 + sign_index(b) * 3 + sign_index(c),
                 };
-                let value = model.code(coder, values[next].to_i64(), &known);
+                let value = model.code(coder, values.get(next).to_i64(), &known);
                 if C::DECODES {
-                    values[next] =
+                    let value =
                         I::from_i64(value).ok_or_else(|| Error::corrupt("a residual does not fit its width"))?;
+                    values.put(next, value);
                 }
-                current[at] = near(values[next]);
+                current[at] = near(values.get(next));
                 let m = current[at].unsigned_abs();
                 // Running means in 1/16, of an eighth and a quarter of the new.
                 columns[x] = columns[x] - (columns[x] >> 3) + 2 * m;
@@ -150,8 +158,7 @@ fn process_plain<C: BitCoder, I: Int>(coder: &mut C, values: &mut [I], lattice: 
 
 pub(super) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Vec<u8> {
     let mut coder = Encoder::new();
-    let mut values = values.to_vec();
-    process(&mut coder, &mut values, lattice).expect("encoding reads its values only");
+    process(&mut coder, values, lattice).expect("encoding reads its values only");
     coder.finish()
 }
 
@@ -162,7 +169,7 @@ pub(super) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> 
     }
     let mut coder = Decoder::new(payload);
     let mut values = vec![I::default(); n];
-    process(&mut coder, &mut values, lattice)?;
+    process(&mut coder, &mut values[..], lattice)?;
     coder.finish()?;
     Ok(values)
 }

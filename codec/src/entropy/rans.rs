@@ -81,7 +81,7 @@ fn turn(around: i32) -> i64 {
 // ---------------------------------------------------------------------------------------------------------------------
 // Neighbours
 
-/// Values of the plane at hand and the one before, with margins of zeros, row by row.
+/// Values of the plane at hand and the one before, with margins of zeros, row by row; of a single plane, of its last two rows.
 struct Planes {
     nx: usize,
     ny: usize,
@@ -100,25 +100,29 @@ impl Planes {
         let (nx, ny) = lattice.row_and_column();
         let has_planes = n > nx * ny;
         let stride = nx + 2 * Self::MARGIN;
-        let plane = vec![0; stride * (ny + 2)];
+        let plane = vec![0; stride * if has_planes { ny + 2 } else { 2 }];
         let previous = if has_planes { plane.clone() } else { Vec::new() };
         Self { nx, ny, has_planes, stride, current: plane, previous, base: vec![(0, 0); nx] }
     }
 
-    /// Where row `y` lies in `current`.
-    fn row(&self, y: usize) -> usize {
-        (y + 1) * self.stride + Self::MARGIN
+    /// Where row `y` lies in `current`, and the row before it.
+    #[inline(always)]
+    fn row_and_north(&self, y: usize) -> (usize, usize) {
+        let (row, north) = if self.has_planes { (y + 1, y) } else { (y & 1, !y & 1) };
+        (row * self.stride + Self::MARGIN, north * self.stride + Self::MARGIN)
     }
 
-    /// Fills `base` for row `y` and clears the row, which may hold one of two planes before. Rows come in order.
+    /// Fills `base` for row `y` and clears the row, which may hold one of two planes before, or of two rows before. Rows come
+    /// in order. Where the row begins.
     #[inline(always)]
-    fn start_row(&mut self, y: usize) {
+    fn start_row(&mut self, y: usize) -> usize {
         if y == 0 && self.has_planes {
             std::mem::swap(&mut self.current, &mut self.previous);
         }
-        let (row, nx, stride) = (self.row(y), self.nx, self.stride);
+        let (nx, stride) = (self.nx, self.stride);
+        let (row, north) = self.row_and_north(y);
         if self.ny > 1 {
-            let north = &self.current[row - stride - 1..][..nx + 2];
+            let north = &self.current[north - 1..][..nx + 2];
             for (base, n) in self.base.iter_mut().zip(north.windows(3)) {
                 *base = (n[0].unsigned_abs() + 2 * n[1].unsigned_abs() + n[2].unsigned_abs(), n[1]);
             }
@@ -134,6 +138,7 @@ impl Planes {
             }
         }
         self.current[row..row + nx].fill(0);
+        row
     }
 }
 
@@ -396,8 +401,7 @@ impl<I: Int> Kernel for Encode<'_, I> {
         let mut rest = values.iter();
         let mut largest = 0;
         for (y, start, len) in rows(&planes, n) {
-            planes.start_row(y);
-            let row = planes.row(y);
+            let row = planes.start_row(y);
             let (mut w, mut ww) = (0i32, 0i32);
             for x in 0..len {
                 if !classes.is_empty() && classes[start + x] != 0 {
@@ -496,51 +500,61 @@ impl<I: Int> Kernel for Decode<'_, I> {
                 return Err(Error::corrupt("a state is too small"));
             }
         }
-        let mut words = Words { bytes: input.rest(), overrun: 0 };
-        let slots = Slots::new(&tables);
+        let words = input.rest();
+        let mut n_words = 0;
+        let lookup = Lookup::new(&tables);
         let classes = lattice.classes;
         let n_positions = if classes.is_empty() { n } else { classes.len() };
         let mut planes = Planes::new(lattice, n_positions);
         let mut values = vec![I::default(); n];
-        let mut next = 0;
+        let mut rest = values.iter_mut();
         let mut is_wide = false;
         for (y, start, len) in rows(&planes, n_positions) {
-            planes.start_row(y);
-            let row = planes.row(y);
+            let row = planes.start_row(y);
             let (mut w, mut ww) = (0i32, 0i32);
             let current = &mut planes.current[row..row + len];
-            let base = &planes.base[..len];
-            for x in 0..len {
+            for (x, (current, &(energy, around))) in current.iter_mut().zip(&planes.base).enumerate() {
                 if !classes.is_empty() && classes[start + x] != 0 {
                     (w, ww) = (0, w);
                     continue;
                 }
-                let (energy, around) = base[x];
-                let turn = turn(around + w);
-                let class = class(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
-                let slot = slots.at(class, states[next % N_STATES]);
-                let state = &mut states[next % N_STATES];
-                *state = slot.frequency() * (*state >> PROBABILITY_BITS) + slot.bias();
-                if *state < LEAST_STATE {
-                    *state = *state << 16 | words.next();
+                let Some(value) = rest.next() else { return Err(Error::corrupt("more values than expected")) };
+                // What the next value waits for comes first: its neighbour by way of class and token.
+                let table = lookup.table(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
+                let [state, second, third, fourth] = states;
+                let slot = state & (TOTAL - 1);
+                let t = lookup.token(table, slot);
+                let turn = around.wrapping_add(w) >> 31;
+                ww = w;
+                if t < N_DIRECT as usize {
+                    let t = t as i32;
+                    w = ((t >> 1 ^ -(t & 1)) ^ turn) - turn;
+                    *value = I::from_i32(w);
+                } else {
+                    let z = token_base(t) + extra.take(n_extra(t));
+                    let turn = i64::from(turn);
+                    let v = (unzigzag64(z) ^ turn) - turn;
+                    match I::from_i64(v) {
+                        Some(v) => *value = v,
+                        None => is_wide = true,
+                    }
+                    w = near(v);
                 }
-                let t = slot.token();
-                let z = if t < N_DIRECT as usize { t as u64 } else { token_base(t) + extra.take(n_extra(t)) };
-                let Some(value) = values.get_mut(next) else { return Err(Error::corrupt("more values than expected")) };
-                let v = (unzigzag64(z) ^ turn) - turn;
-                match I::from_i64(v) {
-                    Some(v) => *value = v,
-                    None => is_wide = true,
-                }
-                next += 1;
-                (w, ww) = (near(v), w);
-                current[x] = w;
+                *current = w;
+                let (frequency, first) = lookup.span(table, t);
+                let state = frequency * (state >> PROBABILITY_BITS) + slot - first;
+                // A state too small takes in a word. Without a branch, which would be guessed wrong once in some values.
+                let is_small = u32::from(state < LEAST_STATE);
+                let word = words.get(n_words..n_words + 2).map_or(0, |w| u16::from_le_bytes([w[0], w[1]]));
+                n_words += 2 * is_small as usize;
+                let state = state << (16 * is_small) | u32::from(word) & is_small.wrapping_neg();
+                states = [second, third, fourth, state];
             }
         }
         if is_wide {
             return Err(Error::corrupt("a residual does not fit its width"));
         }
-        if next != n || states != [LEAST_STATE; N_STATES] || !words.bytes.is_empty() || words.overrun > 0 {
+        if rest.next().is_some() || states != [LEAST_STATE; N_STATES] || n_words != words.len() {
             return Err(Error::corrupt("rANS did not end with its bytes"));
         }
         extra.finish()?;
@@ -548,69 +562,55 @@ impl<I: Int> Kernel for Decode<'_, I> {
     }
 }
 
-/// For each table and value of a state's low bits: token, frequency, and how far above the token's first.
-struct Slots {
-    of_class: [u32; N_CLASSES],
-    slots: Vec<Slot>,
+/// What a decoder looks up for each value: table by energy, token by table and a state's low bits, frequency and first slot
+/// by table and token.
+struct Lookup {
+    of_energy: Vec<u8>,
+    of_class: [u8; N_CLASSES],
+    tokens: Vec<u8>,
+    spans: Vec<[u32; SPANS]>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Slot(u32);
+/// Energies whose table is looked up at once.
+const N_ENERGIES: usize = 1 << 12;
+/// Tokens of a table, up to a power of two.
+const SPANS: usize = N_TOKENS.next_power_of_two();
 
-impl Slot {
-    fn new(token: usize, frequency: u32, bias: u32) -> Self {
-        Self(token as u32 | (frequency - 1) << 8 | bias << 20)
-    }
-
-    #[inline(always)]
-    fn token(self) -> usize {
-        (self.0 & 255) as usize
-    }
-
-    #[inline(always)]
-    fn frequency(self) -> u32 {
-        (self.0 >> 8 & (TOTAL - 1)) + 1
-    }
-
-    #[inline(always)]
-    fn bias(self) -> u32 {
-        self.0 >> 20
-    }
-}
-
-impl Slots {
+impl Lookup {
     fn new(tables: &Tables) -> Self {
-        let mut slots = Vec::with_capacity(tables.tables.len() << PROBABILITY_BITS);
+        let of_energy = (0..N_ENERGIES).map(|energy| tables.of_class[class(energy as u32)]).collect();
+        let mut tokens = Vec::with_capacity(tables.tables.len() << PROBABILITY_BITS);
+        let mut spans = Vec::with_capacity(tables.tables.len());
         for table in &tables.tables {
-            for (token, &frequency) in table.frequencies.iter().enumerate() {
-                let frequency = u32::from(frequency);
-                slots.extend((0..frequency).map(|bias| Slot::new(token, frequency, bias)));
+            let (mut first, mut of_token) = (0, [0; SPANS]);
+            for (token, (&frequency, span)) in table.frequencies.iter().zip(&mut of_token).enumerate() {
+                *span = u32::from(frequency) | first << 16;
+                first += u32::from(frequency);
+                tokens.resize(tokens.len() + usize::from(frequency), token as u8);
             }
+            spans.push(of_token);
         }
-        debug_assert_eq!(slots.len(), tables.tables.len() << PROBABILITY_BITS);
-        Self { of_class: tables.of_class.map(|t| u32::from(t) << PROBABILITY_BITS), slots }
+        debug_assert_eq!(tokens.len(), tables.tables.len() << PROBABILITY_BITS);
+        Self { of_energy, of_class: tables.of_class, tokens, spans }
     }
 
     #[inline(always)]
-    fn at(&self, class: usize, state: u32) -> Slot {
-        self.slots[(self.of_class[class] | (state & (TOTAL - 1))) as usize]
+    fn table(&self, energy: u32) -> usize {
+        usize::from(match self.of_energy.get(energy as usize) {
+            Some(&table) => table,
+            None => self.of_class[class(energy)],
+        })
     }
-}
 
-struct Words<'a> {
-    bytes: &'a [u8],
-    overrun: usize,
-}
-
-impl Words<'_> {
     #[inline(always)]
-    fn next(&mut self) -> u32 {
-        if let Some((head, tail)) = self.bytes.split_first_chunk::<2>() {
-            self.bytes = tail;
-            return u32::from(u16::from_le_bytes(*head));
-        }
-        self.overrun += 1;
-        0
+    fn token(&self, table: usize, slot: u32) -> usize {
+        usize::from(self.tokens[table << PROBABILITY_BITS | slot as usize])
+    }
+
+    #[inline(always)]
+    fn span(&self, table: usize, token: usize) -> (u32, u32) {
+        let span = self.spans[table][token % SPANS];
+        (span & 0xffff, span >> 16)
     }
 }
 

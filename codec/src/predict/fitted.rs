@@ -5,6 +5,7 @@
 //! array nor a neighbour beyond its edge matters. Weights are integers and so is all arithmetic of the reader.
 
 use super::lorenzo::MAX_AXES;
+use crate::entropy::Int;
 use crate::simd::{self, Kernel};
 
 /// Bits of the weights below the point.
@@ -76,52 +77,55 @@ pub(crate) fn sets(extents: &[usize; MAX_AXES]) -> impl Iterator<Item = usize> +
 /// Weights of each set, as many as it has neighbours; none where no position belongs to it.
 pub(crate) type Weights = [Vec<i32>; N_SETS];
 
-/// Visits every position in order: `visit(position, prediction)` gives the value there.
+/// Visits every position in order: `visit(position, what is there, prediction)` gives the value there.
 ///
 /// A prediction is `anchor + floor((2^15 + sum of weight * (neighbour - anchor)) / 2^16)` modulo 2^64.
-pub(crate) fn scan<E>(
-    values: &mut [i64],
+pub(crate) fn scan<I: Int, E>(
+    values: &mut [I],
     extents: &[usize; MAX_AXES],
     weights: &Weights,
-    visit: impl FnMut(usize, i64) -> Result<i64, E>,
+    visit: impl FnMut(usize, I, i64) -> Result<I, E>,
 ) -> Result<(), E> {
     simd::run(Scan { values, extents, weights, visit })
 }
 
-struct Scan<'a, V> {
-    values: &'a mut [i64],
+struct Scan<'a, I, V> {
+    values: &'a mut [I],
     extents: &'a [usize; MAX_AXES],
     weights: &'a Weights,
     visit: V,
 }
 
-impl<E, V: FnMut(usize, i64) -> Result<i64, E>> Kernel for Scan<'_, V> {
+impl<I: Int, E, V: FnMut(usize, I, i64) -> Result<I, E>> Kernel for Scan<'_, I, V> {
     type Output = Result<(), E>;
 
     #[inline(always)]
     fn run(self) -> Self::Output {
         let Self { values, extents, weights, mut visit } = self;
         let walk = Walk::new(extents);
-        let all: [RowTaps; N_SETS] = std::array::from_fn(|set| RowTaps::new(&walk, set, &weights[set], None));
-        // The values of the rows so far in half the width, as long as they fit it: products of those are one instruction.
-        let mut narrow = vec![0i32; values.len()];
+        let mut all: [RowTaps; N_SETS] = Default::default();
+        for (set, taps) in all.iter_mut().enumerate() {
+            taps.find(&walk, set, &weights[set], None);
+        }
+        let mut some = RowTaps::default();
+        // The values of the rows so far in 32 bits, as long as they fit: products of those are one instruction.
+        let mut narrow = vec![0i32; if I::narrow(values).is_some() { 0 } else { values.len() }];
         let mut is_narrow = true;
         let mut sums = vec![0i64; extents[3]];
         for (at, row) in rows(extents) {
             let set = walk.set(at);
-            let some;
             let taps = if walk.has_all(at) {
                 &all[set]
             } else {
-                some = RowTaps::new(&walk, set, &weights[set], Some(at));
+                some.find(&walk, set, &weights[set], Some(at));
                 &some
             };
             let inside = if is_narrow { walk.inside() } else { 0..0 };
-            taps.sum_rows_before(&narrow, row, inside.clone(), &mut sums);
+            taps.sum_rows_before(I::narrow(values).unwrap_or(&narrow), row, inside.clone(), &mut sums);
             for (x, &sum) in sums.iter().enumerate() {
                 let i = row + x;
                 let prediction = if inside.contains(&x) {
-                    let [a, b, c] = [values[i - 1], values[i - 2], values[i - 3]];
+                    let [a, b, c] = [values[i - 1], values[i - 2], values[i - 3]].map(I::to_i64);
                     let [u, v, w] = taps.in_row;
                     let sum = sum
                         .wrapping_add(a.wrapping_mul(u))
@@ -132,10 +136,12 @@ impl<E, V: FnMut(usize, i64) -> Result<i64, E>> Kernel for Scan<'_, V> {
                     let anchor = walk.anchor(values, at, x, i);
                     anchor.wrapping_add(taps.sum_near_edge(values, extents[3], x, i, anchor) >> FRACTION_BITS)
                 };
-                let value = visit(i, prediction)?;
+                let value = visit(i, values[i], prediction)?;
                 values[i] = value;
-                narrow[i] = value as i32;
-                is_narrow &= i64::from(value as i32) == value;
+                if let Some(narrow) = narrow.get_mut(i) {
+                    *narrow = value.to_i64() as i32;
+                    is_narrow &= i64::from(*narrow) == value.to_i64();
+                }
             }
         }
         Ok(())
@@ -146,6 +152,7 @@ impl<E, V: FnMut(usize, i64) -> Result<i64, E>> Kernel for Scan<'_, V> {
 const ROUND: i64 = 1 << (FRACTION_BITS - 1);
 
 /// The neighbours that the values of one row have but for its ends, and their weights.
+#[derive(Default)]
 struct RowTaps {
     /// What the values one, two and three before are multiplied by. Differences from the anchor, the value before, are
     /// multiplied out, which changes nothing modulo 2^64: the first has what the anchor takes away.
@@ -158,8 +165,10 @@ struct RowTaps {
 
 impl RowTaps {
     /// Those of a set that are there at a row, or all of them.
-    fn new(walk: &Walk, set: usize, weights: &[i32], at: Option<[usize; 3]>) -> Self {
-        let mut row = Self { in_row: [0; 3], before: Vec::new(), all: Vec::new() };
+    fn find(&mut self, walk: &Walk, set: usize, weights: &[i32], at: Option<[usize; 3]>) {
+        self.in_row = [0; 3];
+        self.before.clear();
+        self.all.clear();
         for (tap, &weight) in taps(set).zip(weights) {
             let is_there =
                 |a: usize, at: [usize; 3]| at[a].checked_add_signed(-tap[a]).is_some_and(|k| k < walk.extents[a]);
@@ -168,21 +177,20 @@ impl RowTaps {
             }
             let offset = walk.offset(tap) as usize;
             match tap {
-                [0, 0, 0, k] => row.in_row[k as usize - 1] += i64::from(weight),
-                _ => row.before.push((offset, weight)),
+                [0, 0, 0, k] => self.in_row[k as usize - 1] += i64::from(weight),
+                _ => self.before.push((offset, weight)),
             }
-            row.in_row[0] -= i64::from(weight);
-            row.all.push((tap[3], offset, weight));
+            self.in_row[0] -= i64::from(weight);
+            self.all.push((tap[3], offset, weight));
         }
-        row
     }
 
     /// [`ROUND`] and the products of the neighbours of position `i`, the `x`th of its row.
-    fn sum_near_edge(&self, values: &[i64], extent: usize, x: usize, i: usize, anchor: i64) -> i64 {
+    fn sum_near_edge<I: Int>(&self, values: &[I], extent: usize, x: usize, i: usize, anchor: i64) -> i64 {
         let is_there = |back: isize| x.checked_add_signed(-back).is_some_and(|x| x < extent);
         let there = self.all.iter().filter(|tap| is_there(tap.0));
         there.fold(ROUND, |sum, &(_, offset, weight)| {
-            sum.wrapping_add(values[i - offset].wrapping_sub(anchor).wrapping_mul(i64::from(weight)))
+            sum.wrapping_add(values[i - offset].to_i64().wrapping_sub(anchor).wrapping_mul(i64::from(weight)))
         })
     }
 
@@ -264,17 +272,17 @@ impl Walk {
 
     /// The value before along the fastest axis that has one.
     #[inline(always)]
-    fn anchor(&self, values: &[i64], at: [usize; 3], x: usize, i: usize) -> i64 {
+    fn anchor<I: Int>(&self, values: &[I], at: [usize; 3], x: usize, i: usize) -> i64 {
         if x > 0 {
-            return values[i - 1];
+            return values[i - 1].to_i64();
         }
-        (0..3).rev().find(|&a| at[a] > 0).map_or(0, |a| values[i - self.strides[a]])
+        (0..3).rev().find(|&a| at[a] > 0).map_or(0, |a| values[i - self.strides[a]].to_i64())
     }
 }
 
 /// Encoder side: weights from some of the positions.
-pub(crate) fn fit(
-    values: &[i64],
+pub(crate) fn fit<I: Int>(
+    values: &[I],
     extents: &[usize; MAX_AXES],
     n_samples: usize,
     is_used: impl Fn(usize) -> bool,
@@ -282,15 +290,15 @@ pub(crate) fn fit(
     simd::run(Fit { values, extents, n_samples, is_used })
 }
 
-struct Fit<'a, U> {
-    values: &'a [i64],
+struct Fit<'a, I, U> {
+    values: &'a [I],
     extents: &'a [usize; MAX_AXES],
     /// Positions of each set that are looked at.
     n_samples: usize,
     is_used: U,
 }
 
-impl<U: Fn(usize) -> bool> Kernel for Fit<'_, U> {
+impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
     type Output = Weights;
 
     #[inline(always)]
@@ -324,7 +332,7 @@ impl<U: Fn(usize) -> bool> Kernel for Fit<'_, U> {
                     continue;
                 }
                 let anchor = walk.anchor(values, at, x, i);
-                let difference = |k: usize| values[k].wrapping_sub(anchor) as f64;
+                let difference = |k: usize| values[k].to_i64().wrapping_sub(anchor) as f64;
                 let mut near = [0.0; N_TAPS];
                 if inside.contains(&x) {
                     for (v, offset) in near.iter_mut().zip(&offsets[set]) {
@@ -422,18 +430,21 @@ mod tests {
                 assert!(weights.is_empty() || sets(&extents).any(|s| s == set), "{extents:?}");
             }
             let mut residual = vec![0; n];
-            let Ok(()) = scan(&mut original.clone(), &extents, &weights, |i, p| {
-                residual[i] = original[i] - p;
-                Ok::<_, Infallible>(original[i])
+            let Ok(()) = scan(&mut original.clone(), &extents, &weights, |i, v, p| {
+                residual[i] = v - p;
+                Ok::<_, Infallible>(v)
             });
             let mut decoded = vec![i64::MIN / 3; n];
-            let Ok(()) = scan(&mut decoded, &extents, &weights, |i, p| Ok::<_, Infallible>(residual[i] + p));
+            let Ok(()) = scan(&mut decoded, &extents, &weights, |i, _, p| Ok::<_, Infallible>(residual[i] + p));
             assert_eq!(decoded, original, "{extents:?}");
+            let mut narrow: Vec<i32> = residual.iter().map(|&r| r as i32).collect();
+            let Ok(()) = scan(&mut narrow, &extents, &weights, |_, r, p| Ok::<_, Infallible>(r + p as i32));
+            assert!(narrow.iter().map(|&v| i64::from(v)).eq(original.iter().copied()), "{extents:?}");
             // Row by row or one by one: the definition.
             for wide in [0, i64::MAX / 5] {
                 let walk = Walk::new(&extents);
                 let original: Vec<i64> = original.iter().map(|v| if v % 7 == 0 { v ^ wide } else { *v }).collect();
-                let Ok(()) = scan(&mut original.clone(), &extents, &weights, |i, p| {
+                let Ok(()) = scan(&mut original.clone(), &extents, &weights, |i, _, p| {
                     let (row, x) = (i / ed, i % ed);
                     let at = [row / (eb * ec), row / ec % eb, row % ec];
                     let anchor = walk.anchor(&original, at, x, i);

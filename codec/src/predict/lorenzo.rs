@@ -5,6 +5,7 @@
 //! array count as zero.
 
 use crate::entropy::Int;
+use crate::simd::{self, Kernel};
 
 /// The most axes prediction works along; more are merged into the slowest one.
 pub(crate) const MAX_AXES: usize = 4;
@@ -25,33 +26,81 @@ pub(crate) fn working_extents(shape: &[usize]) -> Vec<usize> {
 
 /// Replaces values by their differences.
 pub(crate) fn forward<I: Int>(values: &mut [I], extents: &[usize], orders: &[u8]) {
-    for_each_axis(extents, orders, |outer, extent, inner| {
-        for block in values.chunks_exact_mut(extent * inner).take(outer) {
-            for at in (1..extent).rev() {
-                let (before, row) = block[(at - 1) * inner..(at + 1) * inner].split_at_mut(inner);
-                for (v, b) in row.iter_mut().zip(before) {
-                    *v = v.wrapping_sub(*b);
-                }
-            }
-        }
-    });
+    simd::run(Differences::<I, false> { values, extents, orders });
 }
 
 /// The inverse of [`forward`].
 pub(crate) fn inverse<I: Int>(values: &mut [I], extents: &[usize], orders: &[u8]) {
-    for_each_axis(extents, orders, |outer, extent, inner| {
-        for block in values.chunks_exact_mut(extent * inner).take(outer) {
-            for at in 1..extent {
-                let (before, row) = block[(at - 1) * inner..(at + 1) * inner].split_at_mut(inner);
-                for (v, b) in row.iter_mut().zip(before) {
-                    *v = v.wrapping_add(*b);
+    simd::run(Differences::<I, true> { values, extents, orders });
+}
+
+struct Differences<'a, I, const INVERSE: bool> {
+    values: &'a mut [I],
+    extents: &'a [usize],
+    orders: &'a [u8],
+}
+
+impl<I: Int, const INVERSE: bool> Kernel for Differences<'_, I, INVERSE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, extents, orders } = self;
+        for_each_axis(extents, orders, |outer, extent, inner| {
+            for block in values.chunks_exact_mut(extent * inner).take(outer) {
+                match (inner, INVERSE) {
+                    (1, false) => differences(block),
+                    (1, true) => sums(block),
+                    (_, false) => {
+                        for at in (1..extent).rev() {
+                            let (before, row) = block[(at - 1) * inner..(at + 1) * inner].split_at_mut(inner);
+                            row.iter_mut().zip(before).for_each(|(v, b)| *v = v.wrapping_sub(*b));
+                        }
+                    }
+                    (_, true) => {
+                        for at in 1..extent {
+                            let (before, row) = block[(at - 1) * inner..(at + 1) * inner].split_at_mut(inner);
+                            row.iter_mut().zip(before).for_each(|(v, b)| *v = v.wrapping_add(*b));
+                        }
+                    }
                 }
             }
-        }
-    });
+        });
+    }
+}
+
+#[inline(always)]
+fn differences<I: Int>(row: &mut [I]) {
+    let mut before = I::default();
+    for v in row {
+        let here = *v;
+        *v = here.wrapping_sub(before);
+        before = here;
+    }
+}
+
+/// Running sums: within a few values at a time first, so that only their total waits for those before.
+#[inline(always)]
+fn sums<I: Int>(row: &mut [I]) {
+    const LANES: usize = 4;
+    let mut total = I::default();
+    let (blocks, rest) = row.as_chunks_mut::<LANES>();
+    for block in blocks {
+        let [a, b, c, d] = *block;
+        let (ab, cd) = (a.wrapping_add(b), c.wrapping_add(d));
+        let abc = ab.wrapping_add(c);
+        let abcd = ab.wrapping_add(cd);
+        *block = [a, ab, abc, abcd].map(|v| v.wrapping_add(total));
+        total = total.wrapping_add(abcd);
+    }
+    for v in rest {
+        total = total.wrapping_add(*v);
+        *v = total;
+    }
 }
 
 /// Calls `apply(blocks, extent, values between neighbours)` once for each difference to take.
+#[inline(always)]
 fn for_each_axis(extents: &[usize], orders: &[u8], mut apply: impl FnMut(usize, usize, usize)) {
     for (axis, (&extent, &order)) in extents.iter().zip(orders).enumerate() {
         let inner: usize = extents[axis + 1..].iter().product();

@@ -107,28 +107,64 @@ fn interior<I: Int>(sample: &[I], block: &[usize], most: &[u8]) -> Vec<I> {
 
 /// Bits a value takes with an ideal coder of its sign and size class plus plain bits below: close to what pco reaches.
 pub(crate) fn bits_per_value<I: Int>(values: &[I]) -> f64 {
-    /// Magnitudes below 16 stand for themselves, then two classes to each power of two; each with either sign.
-    const N_CLASSES: usize = 2 * (16 + 2 * 64);
-    if values.iter().all(|v| *v == values[0]) {
-        return 0.0;
+    let mut distribution = Distribution::default();
+    distribution.add(values);
+    distribution.bits_per_value()
+}
+
+/// Magnitudes below 16 stand for themselves, then two classes to each power of two; each with either sign.
+const N_CLASSES: usize = 2 * (16 + 2 * 64);
+
+/// How many values there are of each class.
+pub(crate) struct Distribution {
+    counts: [u32; N_CLASSES],
+    plain_bits: u64,
+    n: usize,
+    first: Option<i64>,
+    is_constant: bool,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self { counts: [0; N_CLASSES], plain_bits: 0, n: 0, first: None, is_constant: true }
     }
-    let mut counts = [0u32; N_CLASSES];
-    let mut plain_bits = 0u64;
-    for v in values {
-        let v = v.to_i64();
-        let magnitude = v.unsigned_abs();
-        let class = if magnitude < 16 {
-            magnitude as usize
-        } else {
-            let top = magnitude.ilog2();
-            plain_bits += u64::from(top - 1);
-            16 + 2 * top as usize + (magnitude >> (top - 1) & 1) as usize
-        };
-        counts[2 * class + usize::from(v < 0)] += 1;
+}
+
+impl Distribution {
+    pub fn add<I: Int>(&mut self, values: &[I]) {
+        let Some(&first) = values.first() else { return };
+        let first = *self.first.get_or_insert(first.to_i64());
+        self.is_constant = self.is_constant && values.iter().all(|v| v.to_i64() == first);
+        self.n += values.len();
+        for v in values {
+            let v = v.to_i64();
+            let magnitude = v.unsigned_abs();
+            let class = if magnitude < 16 {
+                magnitude as usize
+            } else {
+                let top = magnitude.ilog2();
+                self.plain_bits += u64::from(top - 1);
+                16 + 2 * top as usize + (magnitude >> (top - 1) & 1) as usize
+            };
+            self.counts[2 * class + usize::from(v < 0)] += 1;
+        }
     }
-    let n = values.len() as f64;
-    let entropy: f64 = counts.iter().filter(|&&c| c > 0).map(|&c| f64::from(c) * (n / f64::from(c)).log2()).sum();
-    (entropy + plain_bits as f64) / n
+
+    /// How many values have been added.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// As the function of this name.
+    pub fn bits_per_value(&self) -> f64 {
+        if self.is_constant {
+            return 0.0;
+        }
+        let n = self.n as f64;
+        let used = self.counts.iter().filter(|&&c| c > 0);
+        let entropy: f64 = used.map(|&c| f64::from(c) * (n / f64::from(c)).log2()).sum();
+        (entropy + self.plain_bits as f64) / n
+    }
 }
 
 #[cfg(test)]

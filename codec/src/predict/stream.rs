@@ -7,6 +7,7 @@ use crate::entropy::{self, Hints, Int};
 use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::wire::{Reader, Writer};
+use std::borrow::Cow;
 
 /// Integers in the narrower width that holds them.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,13 +17,26 @@ pub(crate) enum Ints {
 }
 
 impl Ints {
-    /// Picks the width.
-    pub fn from_i64(values: Vec<i64>) -> Self {
-        if values.iter().all(|&v| i32::try_from(v).is_ok()) {
-            Ints::I32(values.into_iter().map(|v| v as i32).collect())
-        } else {
-            Ints::I64(values)
+    pub fn zeros(n: usize) -> Self {
+        Ints::I32(vec![0; n])
+    }
+
+    /// Puts an integer at its place; all become wide once one does not fit.
+    #[inline(always)]
+    pub fn set(&mut self, i: usize, v: i64) {
+        match self {
+            Ints::I32(all) if i64::from(v as i32) == v => all[i] = v as i32,
+            Ints::I64(all) => all[i] = v,
+            Ints::I32(_) => self.widen_and_set(i, v),
         }
+    }
+
+    #[cold]
+    fn widen_and_set(&mut self, i: usize, v: i64) {
+        if let Ints::I32(narrow) = self {
+            *self = Ints::I64(narrow.iter().map(|&v| i64::from(v)).collect());
+        }
+        self.set(i, v);
     }
 
     pub fn len(&self) -> usize {
@@ -40,11 +54,35 @@ impl Ints {
         }
     }
 
+    /// See [`search::bits_per_value`].
+    pub fn bits_per_value(&self) -> f64 {
+        match self {
+            Ints::I32(v) => search::bits_per_value(v),
+            Ints::I64(v) => search::bits_per_value(v),
+        }
+    }
+
     /// Whether all values that `classes` leaves in are the same.
     pub fn is_constant(&self, classes: &[u8]) -> bool {
         let mut kept = (0..self.len()).filter(|&i| classes.get(i).is_none_or(|&c| c == 0)).map(|i| self.get(i));
         let Some(first) = kept.next() else { return true };
         kept.all(|v| v == first)
+    }
+}
+
+/// Picks the width.
+impl FromIterator<i64> for Ints {
+    fn from_iter<T: IntoIterator<Item = i64>>(values: T) -> Self {
+        let mut values = values.into_iter();
+        let mut narrow = Vec::with_capacity(values.size_hint().0);
+        while let Some(v) = values.next() {
+            if i64::from(v as i32) != v {
+                let so_far = narrow.into_iter().map(i64::from);
+                return Ints::I64(so_far.chain([v]).chain(values).collect());
+            }
+            narrow.push(v as i32);
+        }
+        Ints::I32(narrow)
     }
 }
 
@@ -109,8 +147,10 @@ fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes
     let is_residual = orders.iter().any(|&o| o > 0);
     let hints = Hints { effort, is_residual, lattice: Lattice { extents, classes } };
     let differences = if classes.is_empty() {
-        let mut differences = values.to_vec();
-        lorenzo::forward(&mut differences, extents, orders);
+        let mut differences = Cow::Borrowed(values);
+        if is_residual {
+            lorenzo::forward(differences.to_mut(), extents, orders);
+        }
         differences
     } else {
         let mut differences = Vec::with_capacity(values.len());
@@ -121,7 +161,7 @@ fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes
             differences.push(v.wrapping_sub(prediction));
             Ok(v)
         });
-        differences
+        Cow::Owned(differences)
     };
     out.raw(&entropy::encode(&differences, hints));
     out.bytes
@@ -202,7 +242,7 @@ mod tests {
         for shape in [vec![0], vec![1], vec![300], vec![20, 30], vec![5, 6, 7], vec![2, 3, 4, 5, 6], vec![]] {
             let n: usize = shape.iter().product();
             for scale in [1i64, 1 << 34] {
-                let values = Ints::from_i64((0..n as i64).map(|i| (i * i % 97 - 40) * scale).collect());
+                let values: Ints = (0..n as i64).map(|i| (i * i % 97 - 40) * scale).collect();
                 let classes: Vec<u8> = (0..n).map(|i| u8::from(i % 5 == 2 || i % 31 < 4)).collect();
                 for effort in [Effort::Fast, Effort::Default, Effort::Max] {
                     let stream = encode(&values, &shape, &[], effort);

@@ -3,6 +3,7 @@
 use super::{Quantiser, bits_to_pattern, is_finite_pattern};
 use crate::bound::{Promise, within_abs, within_pw_rel};
 use crate::element::{Elements, extremes, f64_to_bits, mantissa_bits};
+use crate::entropy::Int;
 use crate::params::Dtype;
 use crate::predict::stream::Ints;
 use crate::simd::{self, Kernel};
@@ -23,16 +24,14 @@ const MAX_Q: f64 = (1u64 << 51) as f64;
 /// Quantises all ordinary values under `promise`; `None` where [`Promise::None`] or the dtype leaves nothing to do.
 pub(crate) fn quantise(elements: Elements<'_>, specials: &Specials, promise: Promise) -> Quantised {
     if elements.dtype.is_float() {
-        let values = elements.to_f64();
         match promise {
-            Promise::Abs(abs) => linear(elements, &values, specials, abs, abs),
+            Promise::Abs(abs) => linear(elements, &mut elements.to_numbers(), specials, abs, abs),
             Promise::PwRel(rel) => pattern(elements, specials, rel),
-            Promise::MeanSquare(mean_square) => mean_square_linear(elements, &values, specials, mean_square),
+            Promise::MeanSquare(mean_square) => mean_square_linear(elements, specials, mean_square),
             Promise::Exact | Promise::None => None,
         }
         .unwrap_or_else(|| bits(elements, specials))
     } else {
-        let values = elements.to_i64();
         let step = match promise {
             // floor(abs) on either side, and the value itself.
             Promise::Abs(abs) => (abs.min(9e18) as u64).saturating_mul(2) + 1,
@@ -41,7 +40,10 @@ pub(crate) fn quantise(elements: Elements<'_>, specials: &Specials, promise: Pro
             Promise::MeanSquare(ms) => (ms.sqrt().min(9e18) as u64).saturating_mul(2) + 1,
             Promise::Exact | Promise::None => 1,
         };
-        integer(&values, specials, step)
+        match elements.to_ints() {
+            Ints::I32(values) => integer(&values, specials, step),
+            Ints::I64(values) => integer(&values, specials, step),
+        }
     }
 }
 
@@ -57,13 +59,13 @@ fn pw_rel_integer_step(elements: Elements<'_>, specials: &Specials, rel: f64) ->
     ((smallest * rel * (1.0 - 1e-12)) as u64).saturating_mul(2) + 1
 }
 
-fn integer(values: &[i64], specials: &Specials, step: u64) -> Quantised {
+fn integer<I: Int>(values: &[I], specials: &Specials, step: u64) -> Quantised {
     let ordinary = || (0..values.len()).filter(|&i| !specials.is_masked(i)).map(|i| values[i]);
-    let min = ordinary().min().unwrap_or(0);
-    let offset =
-        if step == 1 { base_offset(min, ordinary().max().unwrap_or(0)) } else { phase(values, specials, step, min) };
+    let min = ordinary().min().map_or(0, I::to_i64);
+    let max = ordinary().max().map_or(0, I::to_i64);
+    let offset = if step == 1 { base_offset(min, max) } else { phase(values, specials, step, min) };
     if specials.classes.is_empty()
-        && let Some(q) = narrow(values, offset, step, min, ordinary().max().unwrap_or(0))
+        && let Some(q) = narrow(values, offset, step, min, max)
     {
         return Quantised { quantiser: Quantiser::Integer { offset, step }, q: Ints::I32(q), exceptions: Vec::new() };
     }
@@ -71,28 +73,28 @@ fn integer(values: &[i64], specials: &Specials, step: u64) -> Quantised {
     let q = (0..values.len())
         .map(|i| {
             if !specials.is_masked(i) {
-                let distance = i128::from(values[i]) - i128::from(offset);
+                let distance = i128::from(values[i].to_i64()) - i128::from(offset);
                 let step = i128::from(step);
                 last = (distance + step / 2).div_euclid(step) as i64;
             }
             last
         })
         .collect();
-    Quantised { quantiser: Quantiser::Integer { offset, step }, q: Ints::from_i64(q), exceptions: Vec::new() }
+    Quantised { quantiser: Quantiser::Integer { offset, step }, q, exceptions: Vec::new() }
 }
 
 /// The steps from the offset to the nearest integer, where distances fit 32 bits, as those of samples do.
-fn narrow(values: &[i64], offset: i64, step: u64, min: i64, max: i64) -> Option<Vec<i32>> {
+fn narrow<I: Int>(values: &[I], offset: i64, step: u64, min: i64, max: i64) -> Option<Vec<i32>> {
     let distance = |v: i64| v.checked_sub(offset).and_then(|d| i32::try_from(d).ok());
     let (least, _) = (distance(min)?, distance(max)?);
     if step == 1 {
-        return Some(values.iter().map(|v| v.wrapping_sub(offset) as i32).collect());
+        return Some(values.iter().map(|v| v.to_i64().wrapping_sub(offset) as i32).collect());
     }
     let half = i32::try_from(step / 2).ok()?;
     let step = u32::try_from(step).ok()?;
     // Not below zero, so that division rounds down.
     least.checked_add(half).filter(|&d| d >= 0)?;
-    Some(values.iter().map(|v| ((v.wrapping_sub(offset) + i64::from(half)) as u32 / step) as i32).collect())
+    Some(values.iter().map(|v| ((v.to_i64().wrapping_sub(offset) + i64::from(half)) as u32 / step) as i32).collect())
 }
 
 /// For step 1: the minimum where only that gives narrow integers, otherwise 0.
@@ -103,7 +105,7 @@ fn base_offset(min: i64, max: i64) -> i64 {
 }
 
 /// Where the first bin begins decides which neighbours share one: tries each phase of a short step on a sample.
-fn phase(values: &[i64], specials: &Specials, step: u64, min: i64) -> i64 {
+fn phase<I: Int>(values: &[I], specials: &Specials, step: u64, min: i64) -> i64 {
     const MAX_PHASES: u64 = 32;
     const SAMPLE: usize = 1 << 15;
     if step > MAX_PHASES {
@@ -111,7 +113,7 @@ fn phase(values: &[i64], specials: &Specials, step: u64, min: i64) -> i64 {
     }
     let stride = values.len().div_ceil(SAMPLE).max(1);
     let sample: Vec<i64> =
-        (0..values.len()).step_by(stride).filter(|&i| !specials.is_masked(i)).map(|i| values[i]).collect();
+        (0..values.len()).step_by(stride).filter(|&i| !specials.is_masked(i)).map(|i| values[i].to_i64()).collect();
     let step_i128 = i128::from(step);
     (0..step as i64)
         .filter_map(|p| min.checked_add(p))
@@ -130,30 +132,28 @@ fn phase(values: &[i64], specials: &Specials, step: u64, min: i64) -> i64 {
 
 fn bits(elements: Elements<'_>, specials: &Specials) -> Quantised {
     let dtype = elements.dtype;
-    let patterns: Vec<i64> = (0..elements.len()).map(|i| bits_to_pattern(dtype, elements.bits(i))).collect();
+    let pattern = |i: usize| bits_to_pattern(dtype, elements.bits(i));
     // Values of a wider type that came from a narrower one share zeros at the end: 29 of them for f32 in f64.
     let mut used = 0u64;
-    for (i, p) in patterns.iter().enumerate() {
-        if !specials.is_masked(i) {
-            used |= p.unsigned_abs();
-        }
+    for i in (0..elements.len()).filter(|&i| !specials.is_masked(i)) {
+        used |= pattern(i).unsigned_abs();
     }
     let shift = if used == 0 { 0 } else { used.trailing_zeros() };
     let mut exceptions = Vec::new();
     let mut last = 0;
-    let q = (0..patterns.len())
+    let q = (0..elements.len())
         .map(|i| {
             if !specials.is_masked(i) {
-                last = patterns[i] >> shift;
+                last = pattern(i) >> shift;
                 // Patterns of special values that found no class.
-                if super::pattern_to_bits(dtype, patterns[i]) != elements.bits(i) {
+                if super::pattern_to_bits(dtype, pattern(i)) != elements.bits(i) {
                     exceptions.push(i);
                 }
             }
             last
         })
         .collect();
-    Quantised { quantiser: Quantiser::Bits { shift }, q: Ints::from_i64(q), exceptions }
+    Quantised { quantiser: Quantiser::Bits { shift }, q, exceptions }
 }
 
 fn pattern(elements: Elements<'_>, specials: &Specials, rel: f64) -> Option<Quantised> {
@@ -185,7 +185,7 @@ fn pattern(elements: Elements<'_>, specials: &Specials, rel: f64) -> Option<Quan
             last
         })
         .collect();
-    Some(Quantised { quantiser, q: Ints::from_i64(q), exceptions })
+    Some(Quantised { quantiser, q, exceptions })
 }
 
 /// Whether bits are a finite number other than -0.0: special values beyond the classes are exceptions.
@@ -208,33 +208,34 @@ fn exponent(v: f64) -> i32 {
     ((v.abs().to_bits() >> 52 & 0x7ff) as i32 - 1023).max(-1022)
 }
 
-/// Quantises with a step from `abs`, checking each value against `allowed` (at least `abs`).
-fn linear(elements: Elements<'_>, values: &[f64], specials: &Specials, abs: f64, allowed: f64) -> Option<Quantised> {
+/// Quantises with a step from `abs`, checking each value against `allowed` (at least `abs`). Special values are overwritten.
+fn linear(
+    elements: Elements<'_>,
+    values: &mut [f64],
+    specials: &Specials,
+    abs: f64,
+    allowed: f64,
+) -> Option<Quantised> {
     let dtype = elements.dtype;
-    let is_ordinary = |i: usize| !specials.is_masked(i) && values[i].is_finite();
-    let mut filled = Vec::new();
-    let (min, max) = if specials.classes.is_empty() {
-        extremes(values)?
-    } else {
-        filled.extend((0..values.len()).map(|i| if is_ordinary(i) { values[i] } else { f64::NAN }));
-        extremes(&filled)?
-    };
+    for (v, _) in values.iter_mut().zip(&specials.classes).filter(|(_, class)| **class != 0) {
+        *v = f64::NAN;
+    }
+    let (min, max) = extremes(values)?;
     let half = half_step(dtype, min.abs().max(max.abs()), abs)?;
     let step = 2.0 * half;
     if !step.is_finite() || (max / step - min / step) > MAX_Q {
         return None;
     }
-    let offset = linear_offset(values, is_ordinary, min, max, step);
+    let offset = linear_offset(values, min, max, step);
     let quantiser = Quantiser::Linear { offset, step };
     let mut last = offset;
-    for (i, v) in filled.iter_mut().enumerate() {
-        if specials.is_masked(i) {
+    for (v, class) in values.iter_mut().zip(&specials.classes) {
+        if *class != 0 {
             *v = last;
         }
         last = *v;
     }
-    let plain = if filled.is_empty() { values } else { &filled };
-    if let Some(q) = simd::run(Plain { values: plain, dtype, offset, step, allowed }) {
+    if let Some(q) = simd::run(Plain { values, dtype, offset, step, allowed }) {
         return Some(Quantised { quantiser, q: Ints::I32(q), exceptions: Vec::new() });
     }
     let inverse = 1.0 / step;
@@ -258,7 +259,7 @@ fn linear(elements: Elements<'_>, values: &[f64], specials: &Specials, abs: f64,
             last
         })
         .collect();
-    Some(Quantised { quantiser, q: Ints::from_i64(q), exceptions })
+    Some(Quantised { quantiser, q, exceptions })
 }
 
 /// The commonest case: floats whose integers are narrow, and keep the bound with certainty for every value.
@@ -303,28 +304,24 @@ impl Kernel for Plain<'_> {
 }
 
 /// Where q = 0 lies: at 0 if values are often just that, so that they stay so, otherwise at the minimum.
-fn linear_offset(values: &[f64], is_ordinary: impl Fn(usize) -> bool, min: f64, max: f64, step: f64) -> f64 {
+fn linear_offset(values: &[f64], min: f64, max: f64, step: f64) -> f64 {
     if min > 0.0 || max < 0.0 || min.abs().max(max.abs()) / step > MAX_Q {
         return min;
     }
     let stride = values.len().div_ceil(1 << 14).max(1);
     let (mut n, mut n_zero) = (0usize, 0usize);
-    for i in (0..values.len()).step_by(stride).filter(|&i| is_ordinary(i)) {
+    for v in values.iter().step_by(stride).filter(|v| v.is_finite()) {
         n += 1;
-        n_zero += usize::from(values[i] == 0.0);
+        n_zero += usize::from(*v == 0.0);
     }
     if n_zero * 16 > n { 0.0 } else { min }
 }
 
 /// The widest step whose measured mean square error keeps the promise.
-fn mean_square_linear(
-    elements: Elements<'_>,
-    values: &[f64],
-    specials: &Specials,
-    mean_square: f64,
-) -> Option<Quantised> {
+fn mean_square_linear(elements: Elements<'_>, specials: &Specials, mean_square: f64) -> Option<Quantised> {
     // Uniform errors within +-h have the mean square h^2 / 3; errors of h at the most keep it for certain at h^2.
     let (certain, likely) = (mean_square.sqrt(), (3.0 * mean_square).sqrt());
+    let values = &mut elements.to_numbers();
     let mut half = likely * 1.05;
     while half > certain {
         let quantised = linear(elements, values, specials, half, half)?;

@@ -62,11 +62,10 @@ impl Span {
                 }
             }
             Extremes::Integer { min, max } => {
-                for (i, v) in elements.to_i64().into_iter().enumerate() {
-                    if self.fill.is_none_or(|f| elements.bits(i) != f) {
-                        *min = (*min).min(v);
-                        *max = (*max).max(v);
-                    }
+                let values = elements.to_ints();
+                for i in (0..values.len()).filter(|&i| self.fill.is_none_or(|f| elements.bits(i) != f)) {
+                    *min = (*min).min(values.get(i));
+                    *max = (*max).max(values.get(i));
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::transform::{AXES, Group, Layout};
 use crate::candidate::interpolated::middle_block;
 use crate::entropy::context::{self, Lattice};
 use crate::params::Effort;
-use crate::predict::search::bits_per_value;
+use crate::predict::stream::Ints;
 use crate::simd::{self, Kernel};
 
 /// What a block says.
@@ -60,12 +60,27 @@ pub(super) fn quantise(coefficients: &[f64], step: f64) -> Option<Vec<i32>> {
     simd::run(Quantise(coefficients, step))
 }
 
+/// The block that plans are tried on.
+pub(super) struct Sample {
+    values: Vec<f64>,
+    extents: [usize; AXES],
+    /// Values of the array for each of the block.
+    scale: f64,
+}
+
+impl Sample {
+    pub fn cut(values: &[f64], extents: [usize; AXES], effort: Effort) -> Self {
+        let is_max = effort == Effort::Max;
+        let size = if is_max { MAX_SAMPLE } else { (values.len() / 4).clamp(MIN_SAMPLE, MAX_SAMPLE) };
+        let (sample, cut) = cut_sample(values, extents, size);
+        Self { scale: values.len() as f64 / sample.len() as f64, values: sample, extents: cut }
+    }
+}
+
 /// The plan with the fewest bytes for a block, unless it promises more than `to_beat` for all.
-pub(super) fn plan(values: &[f64], extents: [usize; AXES], step: f64, to_beat: usize, effort: Effort) -> Option<Plan> {
+pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -> Option<Plan> {
     let is_max = effort == Effort::Max;
-    let size = if is_max { MAX_SAMPLE } else { (values.len() / 4).clamp(MIN_SAMPLE, MAX_SAMPLE) };
-    let (sample, cut) = cut_sample(values, extents, size);
-    let scale = values.len() as f64 / sample.len() as f64;
+    let &Sample { values: ref sample, extents: cut, scale } = sample;
     let transformed = |axes: &[u8]| {
         let layout = Layout::new(cut, &groups(axes, cut, DEPTHS[0]));
         let mut coefficients = sample.clone();
@@ -73,7 +88,7 @@ pub(super) fn plan(values: &[f64], extents: [usize; AXES], step: f64, to_beat: u
         (layout, coefficients)
     };
     let cost = |(layout, coefficients): &(Layout, Vec<f64>), factor: usize, bytes: Bytes| {
-        let bytes = trial(&sample, layout, coefficients, step, step * FACTORS[factor], bytes);
+        let bytes = trial(sample, layout, coefficients, step, step * FACTORS[factor], bytes);
         bytes.map_or(f64::INFINITY, |n| n * scale)
     };
     // Plans are compared with each other by an estimate, with what is to be beaten by the coder itself.
@@ -153,18 +168,25 @@ fn groups(axes: &[u8], extents: [usize; AXES], depth: Depth) -> Vec<Group> {
     axes.iter().map(|&axes| group(axes)).filter(|g| g.axes != 0).collect()
 }
 
-/// All values transformed.
+/// All values transformed and quantised.
 pub(super) struct Transformed {
     pub groups: Vec<Group>,
     pub layout: Layout,
-    pub coefficients: Vec<f64>,
+    pub q: Vec<i32>,
+    /// As much memory as the values took, for another use.
+    pub values: Vec<f64>,
     /// Bits of the coefficients by the estimate.
     pub bits: f64,
 }
 
 /// The transform of all values, as deep as takes the fewest bits. Short axes and coarse levels look different in a block,
 /// so this is judged from the whole, band by band without contexts.
-pub(super) fn transform(values: &[f64], extents: [usize; AXES], plan: &Plan, step: f64) -> Option<Transformed> {
+pub(super) fn transform(
+    values: impl Fn() -> Option<Vec<f64>>,
+    extents: [usize; AXES],
+    plan: &Plan,
+    step: f64,
+) -> Option<Transformed> {
     let mut best: Option<Transformed> = None;
     let mut tried: Vec<Vec<Group>> = Vec::new();
     for depth in DEPTHS {
@@ -174,11 +196,16 @@ pub(super) fn transform(values: &[f64], extents: [usize; AXES], plan: &Plan, ste
         }
         tried.push(groups.clone());
         let layout = Layout::new(extents, &groups);
-        let mut coefficients = values.to_vec();
-        layout.forward(&mut coefficients);
-        let bits = coefficients::estimate(&quantise(&coefficients, step)?, &layout);
+        // One at a time.
+        best.iter_mut().for_each(|best| best.values = Vec::new());
+        let mut values = values()?;
+        layout.forward(&mut values);
+        let q = quantise(&values, step)?;
+        let bits = coefficients::estimate(&q, &layout);
         if best.as_ref().is_none_or(|best| bits < best.bits) {
-            best = Some(Transformed { groups, layout, coefficients, bits });
+            best = Some(Transformed { groups, layout, q, values, bits });
+        } else {
+            best.iter_mut().for_each(|best| best.values = std::mem::take(&mut values));
         }
     }
     best
@@ -197,15 +224,19 @@ fn trial(
     let mut values = vec![0.0; q.len()];
     dequantise(&q, coefficient_step, &mut values);
     layout.inverse(&mut values);
-    let corrections: Vec<i64> =
-        values.iter().zip(sample).map(|(y, x)| ((x - y) / step).round_ties_even() as i64).collect();
+    let corrections: Ints = values.iter().zip(sample).map(|(y, x)| ((x - y) / step).round_ties_even() as i64).collect();
+    drop(values);
     Some(match bytes {
         Bytes::Coded => {
             let lattice = Lattice { extents: &layout.extents, classes: &[] };
-            (coefficients::encode(&mut q, layout).len() + context::encode(&corrections, lattice).len()) as f64
+            let coded = match &corrections {
+                Ints::I32(corrections) => context::encode(corrections, lattice),
+                Ints::I64(corrections) => context::encode(corrections, lattice),
+            };
+            (coefficients::encode(&mut q, layout).len() + coded.len()) as f64
         }
         Bytes::Estimated => {
-            (coefficients::estimate(&q, layout) + bits_per_value(&corrections) * corrections.len() as f64) / 8.0
+            (coefficients::estimate(&q, layout) + corrections.bits_per_value() * corrections.len() as f64) / 8.0
         }
     })
 }

@@ -7,7 +7,7 @@ use crate::entropy::mixed::{coarse, fine};
 use crate::entropy::mixing::{Known, Values};
 use crate::entropy::range::{BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
-use crate::predict::search::bits_per_value;
+use crate::predict::search::Distribution;
 use crate::simd::{self, Kernel};
 
 const K: usize = 6;
@@ -228,21 +228,18 @@ fn size(v: i32) -> u32 {
 pub(super) fn estimate(q: &[i32], layout: &Layout) -> f64 {
     let strides = strides(layout.extents);
     let mut total = 0.0;
-    let mut values = Vec::new();
     for band in bands(layout) {
         let (start, [ea, eb, ec, ed]) = band.place;
-        values.clear();
+        let mut values = Distribution::default();
         for a in start[0]..start[0] + ea {
             for b in start[1]..start[1] + eb {
                 for c in start[2]..start[2] + ec {
                     let row = a * strides[0] + b * strides[1] + c * strides[2] + start[3];
-                    values.extend_from_slice(&q[row..row + ed]);
+                    values.add(&q[row..row + ed]);
                 }
             }
         }
-        if !values.is_empty() {
-            total += bits_per_value(&values) * values.len() as f64;
-        }
+        total += values.bits_per_value() * values.n() as f64;
     }
     total
 }

@@ -11,17 +11,16 @@ mod transform;
 
 use super::{Exceptions, Part, Target, interpolated};
 use crate::bound::{Promise, within_abs};
-use crate::element::{bits_to_f64, f64_to_bits, put_f64};
+use crate::element::{Elements, bits_to_f64, f64_to_bits, put_f64};
 use crate::error::{Error, Result};
 use crate::params::{Dtype, Effort};
 use crate::predict::lorenzo::working_extents;
-use crate::predict::search::bits_per_value;
 use crate::predict::stream::{self, Ints};
 use crate::quantize::half_step;
 use crate::simd::{self, Kernel};
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
-use choose::Transformed;
+use choose::{Sample, Transformed};
 use transform::{AXES, Group, Layout};
 
 /// Corrections from here up are exceptions: `r as f64` is exact with room to spare.
@@ -33,35 +32,40 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     if !part.dtype().is_float() || part.n_values() < 64 {
         return None;
     }
-    let mut values = part.elements.to_f64();
-    let (min, max) = interpolated::fill_special(&mut values, part.specials)?;
+    // What is transformed, and the extremes of the values: made wherever it is needed, as it is the largest thing there is.
+    let centred = || {
+        let mut values = part.elements.to_numbers();
+        let (min, max) = interpolated::fill_special(&mut values, part.specials)?;
+        let offset = 0.5 * min + 0.5 * max;
+        values.iter_mut().for_each(|v| *v -= offset);
+        Some((values, min, max))
+    };
+    let (values, min, max) = centred()?;
     let step = 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), abs)?;
     let offset = 0.5 * min + 0.5 * max;
-    values.iter_mut().for_each(|v| *v -= offset);
     let extents = transform::pad(&working_extents(part.shape));
-    let plan = choose::plan(&values, extents, step, to_beat, part.effort)?;
+    let sample = Sample::cut(&values, extents, part.effort);
+    drop(values);
+    let plan = choose::plan(&sample, step, to_beat, part.effort)?;
+    drop(sample);
 
     let coefficient_step = step * plan.factor;
-    let transformed = choose::transform(&values, extents, &plan, coefficient_step)?;
+    let transformed = choose::transform(|| Some(centred()?.0), extents, &plan, coefficient_step)?;
     // What the plan promised for a block may not hold for the whole.
     let is_too_long = |bits: f64| part.effort != Effort::Max && bits / 8.0 * plan.share > to_beat as f64;
     if is_too_long(transformed.bits) {
         return None;
     }
-    let Transformed { groups, layout, coefficients: mut values, bits } = transformed;
-    let mut q = choose::quantise(&values, coefficient_step)?;
+    let Transformed { groups, layout, mut q, mut values, bits } = transformed;
     dequantise(&q, coefficient_step, &mut values);
     layout.inverse(&mut values);
 
     let dtype = part.dtype();
     let (corrections, exceptions) = corrections(part, &values, offset, step, abs);
-    let bits_of_corrections = match &corrections {
-        Ints::I32(corrections) => bits_per_value(corrections),
-        Ints::I64(corrections) => bits_per_value(corrections),
-    };
-    if is_too_long(bits + bits_of_corrections * corrections.len() as f64) {
+    if is_too_long(bits + corrections.bits_per_value() * corrections.len() as f64) {
         return None;
     }
+    drop(values);
 
     let mut out = Writer::default();
     part.specials.write(dtype, &mut out);
@@ -78,6 +82,7 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     }
     Exceptions::write(part.elements, &exceptions, &mut out);
     out.block(&coefficients::encode(&mut q, &layout));
+    drop(q);
     out.raw(&stream::encode_plain(&corrections, part.shape, &part.specials.classes, part.effort));
     Some(out.bytes)
 }
@@ -85,37 +90,30 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
 /// Steps from `offset + values` to the values of the part, and the positions where no step leads there.
 fn corrections(part: &Part<'_>, values: &[f64], offset: f64, step: f64, abs: f64) -> (Ints, Vec<usize>) {
     let dtype = part.dtype();
-    let mut exact = part.elements.to_f64();
-    for (i, class) in part.specials.classes.iter().enumerate() {
-        if *class != 0 {
-            exact[i] = offset + values[i];
-        }
-    }
-    if let Some(plain) = simd::run(Plain { exact: &exact, values, dtype, offset, step, abs }) {
+    if let Some(plain) = simd::run(Plain { part, values, offset, step, abs }) {
         return (Ints::I32(plain), Vec::new());
     }
     let is_special = crate::special::special_test(dtype, None);
-    let mut corrections = vec![0i64; values.len()];
+    let mut corrections = Ints::zeros(values.len());
     let mut exceptions = Vec::new();
     for (i, &v) in values.iter().enumerate().filter(|&(i, _)| !part.specials.is_masked(i)) {
-        let (x, y) = (exact[i], offset + v);
+        let (x, y) = (part.elements.value(i), offset + v);
         let r = ((x - y) / step).round_ties_even();
         let decoded = bits_to_f64(dtype, f64_to_bits(dtype, y + r * step));
         let is_kept = r.abs() <= MAX_CORRECTION && decoded.is_finite() && within_abs(decoded, x, abs);
         if is_kept && !is_special(part.elements.bits(i)) {
-            corrections[i] = r as i64;
+            corrections.set(i, r as i64);
         } else {
             exceptions.push(i);
         }
     }
-    (Ints::from_i64(corrections), exceptions)
+    (corrections, exceptions)
 }
 
 /// The commonest case: corrections that are narrow, and keep the bound with certainty for every value.
 struct Plain<'a> {
-    exact: &'a [f64],
+    part: &'a Part<'a>,
     values: &'a [f64],
-    dtype: Dtype,
     offset: f64,
     step: f64,
     abs: f64,
@@ -127,18 +125,27 @@ impl Kernel for Plain<'_> {
     #[inline(always)]
     fn run(self) -> Option<Vec<i32>> {
         const BLOCK: usize = 1024;
-        let Self { exact, values, dtype, offset, step, abs } = self;
+        let Self { part, values, offset, step, abs } = self;
+        let dtype = part.dtype();
         let is_narrow = match dtype {
             Dtype::F32 => true,
             Dtype::F64 => false,
             _ => return None,
         };
         let mut corrections = vec![0i32; values.len()];
-        for ((corrections, exact), values) in
-            corrections.chunks_mut(BLOCK).zip(exact.chunks(BLOCK)).zip(values.chunks(BLOCK))
-        {
+        let mut exact = [0.0; BLOCK];
+        let blocks = corrections.chunks_mut(BLOCK).zip(values.chunks(BLOCK));
+        let bytes = part.elements.bytes.chunks(BLOCK * dtype.size_bytes());
+        for (k, ((corrections, values), bytes)) in blocks.zip(bytes).enumerate() {
+            Elements::new(dtype, bytes).read_numbers(&mut exact[..values.len()]);
+            if !part.specials.classes.is_empty() {
+                let classes = &part.specials.classes[k * BLOCK..];
+                for ((x, &v), _) in exact.iter_mut().zip(values).zip(classes).filter(|(_, class)| **class != 0) {
+                    *x = offset + v;
+                }
+            }
             let mut is_kept = true;
-            for ((correction, &x), &v) in corrections.iter_mut().zip(exact).zip(values) {
+            for ((correction, &x), &v) in corrections.iter_mut().zip(&exact).zip(values) {
                 let y = offset + v;
                 *correction = ((x - y) / step).round_ties_even() as i32;
                 let decoded = y + f64::from(*correction) * step;
@@ -184,11 +191,11 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     let layout = Layout::new(extents, &groups);
     let exceptions = Exceptions::read(dtype.size_bytes(), n, &mut input)?;
     let q = coefficients::decode(input.block("the wavelet coefficients")?, &layout, n)?;
-    let corrections = stream::decode(input.rest(), n, &specials.classes)?;
     let mut values = vec![0.0; n];
     dequantise(&q, coefficient_step, &mut values);
     drop(q);
     layout.inverse(&mut values);
+    let corrections = stream::decode(input.rest(), n, &specials.classes)?;
     let corrected = |(i, v)| offset + v + corrections.get(i) as f64 * step;
     put_f64(dtype, values.into_iter().enumerate().map(corrected), target.out);
     exceptions.restore(target);

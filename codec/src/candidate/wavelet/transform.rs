@@ -186,12 +186,14 @@ fn lift(lines: &mut [f64], low: usize, n_high: usize, width: usize, to_high: boo
     }
 }
 
-/// Transforms the level's box along `axis`, sheet by sheet: each holds all of `axis` and all of the fastest axis (or eight
+/// Transforms the level's box along `axis`, sheet by sheet: each holds all of `axis` and some of the fastest axis (or eight
 /// lines of it, if `axis` is the fastest). `splits` says whether the sheets come in their natural order or go back to it.
 #[inline(always)]
 fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axis: usize, splits: bool) {
     /// Lines that are turned on their side together where the axis is the fastest.
     const GROUP: usize = 8;
+    /// Of the fastest axis where another one is transformed: a sheet stays in the cache.
+    const WIDTH: usize = 64;
     let strides = strides(extents);
     let length = level.extents[axis];
     let low = length.div_ceil(2);
@@ -220,19 +222,23 @@ fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axi
         }
         return;
     }
-    let width = level.extents[fastest];
-    let mut lines = vec![0.0; length * width];
+    let mut lines = vec![0.0; length * WIDTH.min(level.extents[fastest])];
     for start in starts {
-        for k in 0..length {
-            let from = start + k * strides[axis];
-            let to = if splits { place(k) } else { k };
-            lines[to * width..][..width].copy_from_slice(&values[from..from + width]);
-        }
-        transform_lines(&mut lines, low, length - low, width, splits);
-        for k in 0..length {
-            let to = start + k * strides[axis];
-            let from = if splits { k } else { place(k) };
-            values[to..to + width].copy_from_slice(&lines[from * width..][..width]);
+        for column in (0..level.extents[fastest]).step_by(WIDTH) {
+            let start = start + column;
+            let width = WIDTH.min(level.extents[fastest] - column);
+            let lines = &mut lines[..length * width];
+            for k in 0..length {
+                let from = start + k * strides[axis];
+                let to = if splits { place(k) } else { k };
+                lines[to * width..][..width].copy_from_slice(&values[from..from + width]);
+            }
+            transform_lines(lines, low, length - low, width, splits);
+            for k in 0..length {
+                let to = start + k * strides[axis];
+                let from = if splits { k } else { place(k) };
+                values[to..to + width].copy_from_slice(&lines[from * width..][..width]);
+            }
         }
     }
 }

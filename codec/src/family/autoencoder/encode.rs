@@ -167,12 +167,12 @@ impl<'a> EncoderSide<'a> {
             .map(|(c, step)| {
                 let inverse = 1.0 / (step * factor);
                 let q = |z: f32| (f64::from(z) * inverse).round_ties_even().clamp(-9e15, 9e15) as i64;
-                Ints::from_i64(latents.iter().skip(c).step_by(n_latents).map(|&z| q(z)).collect())
+                latents.iter().skip(c).step_by(n_latents).map(|&z| q(z)).collect()
             })
             .collect();
         let has_means = self.frame.mean_step > 0.0;
         if has_means {
-            components.push(Ints::from_i64(means.to_vec()));
+            components.push(means.iter().copied().collect());
         }
         Latents { components, has_means }
     }
@@ -296,7 +296,7 @@ impl<'a> EncoderSide<'a> {
             return Ok((None, exceptions));
         }
         let step = self.frame.step;
-        let mut residual = vec![0i64; self.values.len()];
+        let mut residual = Ints::zeros(self.values.len());
         for (i, (&x, &p)) in self.values.iter().zip(&predicted).enumerate() {
             if self.part.specials.is_masked(i) {
                 continue;
@@ -309,12 +309,12 @@ impl<'a> EncoderSide<'a> {
                 && !is_kept(i)
                 && within_abs(y, x, self.allowed);
             if kept {
-                residual[i] = r as i64;
+                residual.set(i, r as i64);
             } else {
                 exceptions.push(i);
             }
         }
-        Ok((Some(Ints::from_i64(residual)), exceptions))
+        Ok((Some(residual), exceptions))
     }
 }
 

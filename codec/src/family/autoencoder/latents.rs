@@ -26,7 +26,7 @@ impl Latents {
         let n_tiles = tiling.n_tiles();
         let joined: Vec<i64> = self.components.iter().flat_map(|c| (0..n_tiles).map(|i| c.get(i))).collect();
         let shape: Vec<usize> = std::iter::once(self.components.len()).chain([n_tiles]).collect();
-        let together = stream::encode(&Ints::from_i64(joined), &shape, &[], effort);
+        let together = stream::encode(&joined.into_iter().collect(), &shape, &[], effort);
         let apart_len: usize = apart.iter().map(|s| s.len() + 1 + usize::from(s.len() > 127)).sum();
         if together.len() < apart_len {
             out.u8(1);
