@@ -44,25 +44,26 @@ fn costs(params: &Params, values: &[u8]) -> [Cost; 2] {
     [encoding, Cost { calls: measure.calls(), peak_over_input: over(measure.peak()) }]
 }
 
-/// The most live bytes over those of a chunk of float32 that each candidate may take, encoding and decoding, the decoded
-/// values counted in, those to be encoded not. Integers of one and two bytes are worked on in four, so that theirs are up to
-/// four times and twice as many.
-const PEAKS: [(&str, f64, f64); 7] = [
-    ("quantised", 4.0, 3.0),
-    ("numbers", 5.0, 2.2),
-    ("interpolated", 4.5, 4.5),
-    ("wavelet", 5.5, 4.5),
-    ("fitted", 4.0, 3.0),
-    ("related", 6.0, 4.0),
-    ("all", 6.0, 6.0),
+/// The most live bytes over those of a chunk of 4 MiB of float32 that each candidate may take, encoding and decoding: the
+/// decoded values counted in, those to be encoded not. Integers of one and two bytes are worked on in four, so that theirs
+/// are up to four times and twice as many. What coders learn in takes up to 4 MB, however short the chunk.
+///
+/// Then how many times as many allocations four times the values may take.
+const PEAKS: [(&str, [f64; 2], [f64; 2]); 7] = [
+    ("quantised", [4.0, 3.0], NONE),
+    ("numbers", [5.0, 2.5], PAGES),
+    ("interpolated", [4.5, 4.5], NONE),
+    ("wavelet", [5.5, 6.0], PAGES),
+    ("fitted", [4.0, 3.0], NONE),
+    ("related", [6.5, 5.0], PAGES),
+    ("all", [6.0, 6.0], PAGES),
 ];
+const NONE: [f64; 2] = [1.1, 1.1];
+/// pcodec makes pages of 2^18 values, each with some 1200 allocations, wherever the encoder tries it, and some 10 in the
+/// decoder; all else depends on the number of axes and levels.
+const PAGES: [f64; 2] = [4.0, 4.0];
 
-/// pcodec makes pages of 2^18 values, each with some 1200 allocations, wherever the encoder tries it; all else depends on
-/// the number of axes and levels, and nothing grows in a decoder.
-const MAX_GROWTH: f64 = 2.0;
-const MAX_GROWTH_DECODING: f64 = 1.1;
-
-/// A chunk of 2^22 values beside one of 2^20.
+/// A chunk of 2^20 values beside one of 2^18.
 fn compare(
     name: &str,
     params: impl Fn(usize) -> Params,
@@ -70,7 +71,7 @@ fn compare(
     most: [f64; 2],
     growth: [f64; 2],
 ) {
-    let [small, large] = [20, 22].map(|log| costs(&params(1 << log), &values(1 << log)));
+    let [small, large] = [18, 20].map(|log| costs(&params(1 << log), &values(1 << log)));
     for (k, direction) in ["encode", "decode"].into_iter().enumerate() {
         let (small, large) = (small[k], large[k]);
         println!(
@@ -86,8 +87,7 @@ fn compare(
 // One test: another one beside it would count here.
 #[test]
 fn do_not_grow_with_the_chunk() {
-    let growth = [MAX_GROWTH, MAX_GROWTH_DECODING];
-    for (name, encoding, decoding) in PEAKS {
+    for (name, most, growth) in PEAKS {
         let params = |n: usize| {
             let is_table = name == "related";
             let shape = if is_table { [n / 8, 8] } else { [n / 512, 512] };
@@ -96,17 +96,17 @@ fn do_not_grow_with_the_chunk() {
             params.candidates = if name == "all" { Candidates::default() } else { Candidates::only(name).unwrap() };
             params
         };
-        compare(name, params, float32, [encoding, decoding], growth);
+        compare(name, params, float32, most, growth);
     }
     let fast = |n: usize| {
         let mut params = Params::new(Dtype::F32, &[n / 512, 512], Bound::Rel(1e-3));
         params.effort = Effort::Fast;
         params
     };
-    compare("all, fast", fast, float32, [4.0, 3.0], [1.1, 1.1]);
+    compare("all, fast", fast, float32, [4.0, 3.0], NONE);
     let lossless = |n: usize| Params::new(Dtype::F32, &[n / 512, 512], Bound::Lossless);
-    compare("all, lossless", lossless, float32, [6.0, 6.0], growth);
+    compare("all, lossless", lossless, float32, [6.0, 6.0], PAGES);
     let uint16 = |n: usize| field(n).flat_map(|v| ((v * 5000.0 + 20_000.0) as u16).to_le_bytes()).collect();
     let two_bytes = |n: usize| Params::new(Dtype::U16, &[n / 512, 512], Bound::Abs(3.0));
-    compare("all, uint16", two_bytes, uint16, [12.0, 12.0], growth);
+    compare("all, uint16", two_bytes, uint16, [8.0, 6.0], PAGES);
 }
