@@ -61,6 +61,11 @@ pub use params::{Bound, ByteOrder, Candidates, Dtype, Effort, ModelChoice, Param
 pub use quantize::{Lattice, ValueQuantiser};
 pub use registry::{Registry, Warnings};
 
+/// What networks of bundles of the family `autoregressive` are trained on.
+pub mod autoregressive {
+    pub use crate::family::autoregressive::{N_INPUTS, Samples};
+}
+
 /// Formulas that give one column of a table from others: what bundles of the family `predictor` hold.
 pub mod relation {
     pub use crate::related::{Formula, Function, Outer, Term};

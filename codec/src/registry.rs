@@ -1,6 +1,6 @@
 //! Where the codec finds models: a value that the host fills.
 
-use crate::bundle::{Bundle, BundleId, BundleSource};
+use crate::bundle::{Bundle, BundleId, BundleSource, Family};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inference::{Encoder, FixedEngine};
 use std::collections::BTreeSet;
@@ -74,6 +74,15 @@ impl Registry {
             format!("model {name} ({id}) failed, and data are written without it, within the same bound: {error}");
         warnings.tell(&id.to_string(), &message);
         true
+    }
+
+    /// Checks that values can be written with a bundle: that its networks load, its encoder if its family has one.
+    pub fn check_writes(&self, bundle: &Bundle) -> Result<()> {
+        match bundle.manifest().family {
+            Family::Autoregressive => bundle.integer_network().map(|_| ()),
+            Family::Predictor => Ok(()),
+            Family::Autoencoder => self.encoder(bundle).map(|_| ()),
+        }
     }
 
     /// The encoder of a bundle, loaded the first time.

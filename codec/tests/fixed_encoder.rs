@@ -157,7 +157,7 @@ fn section_and_manifest_go_together() {
     let plain = MANIFEST.replace("[encoder]\narithmetic = \"fixed\"\n", "");
     refuse(Bundle::with_fixed_encoder(&plain, b"x".to_vec(), None, decoder(), None), "needs [encoder]");
     let old = MANIFEST.replace("format = 3", "format = 2");
-    refuse(Bundle::with_fixed_encoder(&old, b"x".to_vec(), None, decoder(), None), "expected 3 to 3");
+    refuse(Bundle::with_fixed_encoder(&old, b"x".to_vec(), None, decoder(), None), "expected 3 to 4");
     let other = MANIFEST.replace("\"fixed\"\n", "\"posit\"\n");
     refuse(Bundle::with_fixed_encoder(&other, b"x".to_vec(), None, decoder(), None), "posit");
 }

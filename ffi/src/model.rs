@@ -87,6 +87,7 @@ fn family_name(family: Family) -> &'static str {
     match family {
         Family::Autoencoder => "autoencoder",
         Family::Predictor => "predictor",
+        Family::Autoregressive => "autoregressive",
         _ => "unknown",
     }
 }
@@ -192,7 +193,7 @@ pub unsafe extern "C" fn baler_model_info(model: *const baler_model, info: *mut 
             n_latents: manifest.latents.count,
             n_columns: manifest.predictor.as_ref().map_or(0, |p| p.columns.len()),
             decoder_len: bundle.decoder_bytes() as u64,
-            can_encode: u32::from(manifest.family == Family::Predictor || bundle.encoder_onnx().is_some()),
+            can_encode: u32::from(bundle.has_encoder()),
             tile_rank: manifest.input.tile.len() as u32,
             tile,
         };

@@ -46,11 +46,13 @@ class Bundle:
         need("manifest.toml" in sections and "decoder.onnx" in sections, "no manifest or decoder")
         self.id = identity.digest()[:16]
         self.manifest = tomllib.loads(sections["manifest.toml"].decode())
-        need(self.manifest["format"] in (1, 2, 3) and self.manifest["family"] == "autoencoder", "format or family")
+        family = self.manifest["family"]
+        need(self.manifest["format"] in (1, 2, 3, 4) and family in ("autoencoder", "autoregressive"), "format or family")
         self.decoder = sections["decoder.onnx"]
-        self.tile = self.manifest["input"]["tile"]
-        self.normalisation = self.manifest["input"]["normalisation"]
-        self.steps = self.manifest["latents"]["step"]
+        if family == "autoencoder":
+            self.tile = self.manifest["input"]["tile"]
+            self.normalisation = self.manifest["input"]["normalisation"]
+            self.steps = self.manifest["latents"]["step"]
 
 
 def column_value(column, y):

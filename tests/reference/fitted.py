@@ -46,6 +46,29 @@ def occurring(reader, n):
     return table
 
 
+def weights(reader, extents):
+    """Neighbours and weights of each set."""
+    sets = {}
+    for k in range(4):
+        if (k & 1 and extents[1] <= 1) or (k & 2 and extents[0] <= 1):
+            continue
+        neighbours = steps(ALL) + (steps(WITHIN) if k & 1 else []) + (steps(ACROSS) if k & 2 else [])
+        found = [reader.svarint() for _ in neighbours]
+        need(all(-(1 << 31) <= w < 1 << 31 for w in found), "a weight beyond 32 bits")
+        sets[k] = list(zip(neighbours, found))
+    return sets
+
+
+def predicted(q, i, at, strides, extents, sets):
+    """The anchor, and one half and the sum of the weighted differences from it, in 2^-16."""
+    anchor = next((q[i - s] for x, s in reversed(list(zip(at, strides))) if x), 0)
+    total = 1 << 15
+    for step, weight in sets[(at[1] > 0) + 2 * (at[0] > 0)]:
+        if all(0 <= x - s < e for x, s, e in zip(at, step, extents)):
+            total += weight * (q[i - sum(s * t for s, t in zip(step, strides))] - anchor)
+    return anchor, signed(total)
+
+
 def decode(chunk, reader, shape, specials):
     from .part import Exceptions, Quantiser
 
@@ -53,24 +76,13 @@ def decode(chunk, reader, shape, specials):
     quantiser, exceptions = Quantiser(reader, chunk.dtype), Exceptions(reader, n, chunk.dtype)
     extents = extents_of(reader, n)
     table = occurring(reader, n)
-    sets = {}
-    for k in range(4):
-        if (k & 1 and extents[1] <= 1) or (k & 2 and extents[0] <= 1):
-            continue
-        neighbours = steps(ALL) + (steps(WITHIN) if k & 1 else []) + (steps(ACROSS) if k & 2 else [])
-        weights = [reader.svarint() for _ in neighbours]
-        need(all(-(1 << 31) <= w < 1 << 31 for w in weights), "a weight beyond 32 bits")
-        sets[k] = list(zip(neighbours, weights))
+    sets = weights(reader, extents)
     residual = integers.decode(reader, n, specials.out)
     q = [0] * n
     strides = [extents[1] * extents[2] * extents[3], extents[2] * extents[3], extents[3], 1]
     for i, at in enumerate(itertools.product(*map(range, extents))):
-        anchor = next((q[i - s] for x, s in reversed(list(zip(at, strides))) if x), 0)
-        total = 1 << 15
-        for step, weight in sets[(at[1] > 0) + 2 * (at[0] > 0)]:
-            if all(0 <= x - s < e for x, s, e in zip(at, step, extents)):
-                total += weight * (q[i - sum(s * t for s, t in zip(step, strides))] - anchor)
-        q[i] = signed(anchor + (signed(total) >> 16) + (0 if specials.out[i] else int(residual[i])))
+        anchor, total = predicted(q, i, at, strides, extents, sets)
+        q[i] = signed(anchor + (total >> 16) + (0 if specials.out[i] else int(residual[i])))
     if table:
         q = [table[max(0, min(len(table) - 1, rank))] for rank in q]
     return exceptions.put(quantiser.values(np.array(q, "i8")))

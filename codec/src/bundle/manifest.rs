@@ -8,8 +8,8 @@ use crate::related::Formula;
 use serde::{Deserialize, Serialize};
 
 /// The newest manifest format; this build reads all up to it. What is new in 2: [`Normalisation::Columns`] and
-/// [`Manifest::density`]; in 3: [`Manifest::encoder`].
-pub const FORMAT: u32 = 3;
+/// [`Manifest::density`]; in 3: [`Manifest::encoder`]; in 4: [`Family::Autoregressive`].
+pub const FORMAT: u32 = 4;
 /// The most values one latent vector may stand for.
 pub const MAX_TILE_VALUES: usize = 1 << 24;
 /// The most latents a tile may have.
@@ -29,10 +29,10 @@ pub struct Manifest {
     pub description: String,
     /// SPDX licence expression of the weights.
     pub license: String,
-    /// What one latent vector stands for; left out by the family `predictor`.
+    /// What one latent vector stands for; left out by the families `predictor` and `autoregressive`.
     #[serde(default, skip_serializing_if = "Input::is_left_out")]
     pub input: Input,
-    /// The latent vector; left out by the family `predictor`.
+    /// The latent vector; left out by the families `predictor` and `autoregressive`.
     #[serde(default, skip_serializing_if = "Latents::is_left_out")]
     pub latents: Latents,
     /// For the family `predictor`, and there only. Format 2.
@@ -61,6 +61,9 @@ pub enum Family {
     Autoencoder,
     /// Formulas give columns of a table from others. Chunks hold the formulas they use: readers need no bundle. Format 2.
     Predictor,
+    /// A small network predicts each value of a field from the values around that were decoded before it, and how far off
+    /// that is. No latents, no encoder. Format 4.
+    Autoregressive,
 }
 
 /// What computes latents.
@@ -190,11 +193,11 @@ impl Manifest {
             None => return Err(wrong(format!("the line `format = {FORMAT}` is missing"))),
         }
         match table.get("family").and_then(toml::Value::as_str) {
-            Some("autoencoder" | "predictor") | None => {}
+            Some("autoencoder" | "predictor" | "autoregressive") | None => {}
             Some(other) => {
                 return Err(Error::unsupported(format!(
                     "manifest.toml: family = {other:?} is not supported by this version; it has: \"autoencoder\", \
-                     \"predictor\""
+                     \"predictor\", \"autoregressive\""
                 )));
             }
         }
@@ -206,6 +209,7 @@ impl Manifest {
     /// The lowest format that has everything this manifest uses: what a writer puts into [`Manifest::format`].
     pub fn least_format(&self) -> u32 {
         match self.input.normalisation {
+            _ if self.family == Family::Autoregressive => 4,
             _ if self.encoder.is_some() => 3,
             _ if self.family == Family::Predictor => 2,
             Normalisation::Columns { .. } => 2,
@@ -250,6 +254,13 @@ impl Manifest {
             (Family::Predictor, Some(predictor)) => predictor.validate(self),
             (Family::Predictor, None) => Err(wrong("the family predictor needs a table [predictor]")),
             (_, Some(_)) => Err(wrong("[predictor] is for the family predictor")),
+            (Family::Autoregressive, None) => {
+                let left_out = self.input.is_left_out() && self.latents.is_left_out();
+                if !left_out || self.encoder.is_some() || self.density.is_some() {
+                    return Err(wrong("the family autoregressive has no [input], [latents], [encoder] and [density]"));
+                }
+                Ok(())
+            }
             (_, None) => self.validate_tiles(),
         }
     }
@@ -370,7 +381,7 @@ anything = "goes"
     fn says_what_is_wrong() {
         let cases = [
             ("format = 1", "format = 0", ErrorKind::ModelInvalid, "expected 1"),
-            ("format = 1", "format = 4", ErrorKind::Version, "newer version"),
+            ("format = 1", "format = 5", ErrorKind::Version, "newer version"),
             ("format = 1", "", ErrorKind::ModelInvalid, "missing"),
             ("\"autoencoder\"", "\"oracle\"", ErrorKind::Unsupported, "autoencoder"),
             ("\"autoencoder\"", "\"predictor\"", ErrorKind::ModelInvalid, "expected 2"),
@@ -473,6 +484,19 @@ whitening = [[1.0]]
             assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{to}: {error}");
             assert!(error.message().contains(says), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn an_autoregressive_model_has_a_network_and_nothing_else() {
+        let text =
+            "format = 4\nname = \"waves\"\nfamily = \"autoregressive\"\ndescription = \"\"\nlicense = \"CC0-1.0\"\n";
+        let manifest = Manifest::parse(text).unwrap();
+        assert_eq!(Manifest::parse(&manifest.to_toml().unwrap()).unwrap(), manifest);
+        assert!(
+            Manifest::parse(&text.replace("format = 4", "format = 3")).unwrap_err().message().contains("expected 4")
+        );
+        let with_latents = format!("{text}[latents]\ncount = 1\nstep = [1.0]\n");
+        assert!(Manifest::parse(&with_latents).unwrap_err().message().contains("no [input]"));
     }
 
     const PREDICTOR: &str = r#"

@@ -20,6 +20,7 @@ pub use source::{BundleSource, MemorySource};
 pub use transform::Transform;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::family::IntegerNetwork;
 use crate::inference::{Encoder, FixedEngine, Network, encoder_from_onnx};
 use packed::{CARD, DECODER, ENCODER, FIXED, MANIFEST, Section, Sections};
 use std::fmt;
@@ -40,6 +41,8 @@ pub struct Bundle {
     manifest: Manifest,
     sections: Sections,
     decoder: OnceLock<Result<Network>>,
+    /// The decoder of the family autoregressive, as it runs.
+    integers: OnceLock<Result<IntegerNetwork>>,
     encoder: OnceLock<Result<Arc<dyn Encoder>>>,
     decoder_bytes: OnceLock<usize>,
 }
@@ -55,6 +58,10 @@ impl Bundle {
     ) -> Result<Bundle> {
         let bundle = Self::of_parts(manifest_toml, encoder, None, Some(decoder), card)?;
         bundle.decoder()?;
+        if bundle.manifest.family == Family::Autoregressive {
+            bundle.integer_network()?;
+            return Ok(bundle);
+        }
         match bundle.encoder(None) {
             // An encoder that needs a runtime which is not here may still be packed; one left out is no encoder.
             Err(e) if !matches!(e.kind(), ErrorKind::RuntimeMissing | ErrorKind::ModelMissing) => Err(e),
@@ -122,6 +129,9 @@ impl Bundle {
         match (manifest.family, &sections[DECODER], &sections[ENCODER]) {
             (Family::Predictor, None, None) => {}
             (Family::Predictor, ..) => return Err(Error::model("a bundle of the family predictor has no networks")),
+            (Family::Autoregressive, _, Some(_)) => {
+                return Err(Error::model("a bundle of the family autoregressive has no encoder"));
+            }
             (_, None, _) => return Err(Error::corrupt("bundle: section decoder.onnx is missing")),
             (_, Some(_), _) => {}
         }
@@ -137,6 +147,7 @@ impl Bundle {
             manifest,
             sections,
             decoder: OnceLock::new(),
+            integers: OnceLock::new(),
             encoder: OnceLock::new(),
             decoder_bytes: OnceLock::new(),
         })
@@ -185,9 +196,13 @@ impl Bundle {
         content(&self.sections, FIXED)
     }
 
-    /// Whether this copy can encode; one for readers cannot.
+    /// Whether this copy can encode; one for readers cannot, where that takes an encoder.
     pub fn has_encoder(&self) -> bool {
-        if self.manifest.encoder.is_some() { self.fixed_program().is_some() } else { self.encoder_onnx().is_some() }
+        match (self.manifest.family, &self.manifest.encoder) {
+            (Family::Autoregressive | Family::Predictor, _) => true,
+            (_, Some(_)) => self.fixed_program().is_some(),
+            (_, None) => self.encoder_onnx().is_some(),
+        }
     }
 
     /// The length of the [`Contents::DecoderOnly`] form: what reports call the model's bytes. 0 for a predictor, which no
@@ -207,16 +222,31 @@ impl Bundle {
             }
             let network = Network::from_onnx(self.decoder_onnx())
                 .map_err(|e| e.context(format_args!("decoder.onnx of bundle {}", self.manifest.name)))?;
-            let (latents, values) = (self.manifest.latents.count, self.manifest.tile_values());
-            self.check_lengths("decoder.onnx", (network.input_len(), latents), (network.output_len(), values))?;
+            if self.manifest.family != Family::Autoregressive {
+                let (latents, values) = (self.manifest.latents.count, self.manifest.tile_values());
+                self.check_lengths("decoder.onnx", (network.input_len(), latents), (network.output_len(), values))?;
+            }
             Ok(network)
         });
+        loaded.as_ref().map_err(Clone::clone)
+    }
+
+    /// The decoder in integers, for the family autoregressive.
+    pub(crate) fn integer_network(&self) -> Result<&IntegerNetwork> {
+        let of = |e: Error| e.context(format_args!("bundle {}", self.manifest.name));
+        let loaded = self.integers.get_or_init(|| IntegerNetwork::new(self.decoder()?).map_err(of));
         loaded.as_ref().map_err(Clone::clone)
     }
 
     /// The encoder. A network is loaded once: by our own engine if it has every operator, else by ONNX Runtime. A
     /// fixed-point program is run by `fixed`, and by nothing else ([`crate::Registry::encoder`] passes the host's).
     pub fn encoder(&self, fixed: Option<&dyn FixedEngine>) -> Result<Arc<dyn Encoder>> {
+        if matches!(self.manifest.family, Family::Autoregressive | Family::Predictor) {
+            return Err(Error::model(format!(
+                "bundle {} predicts values from others and has no encoder: it gives no latents",
+                self.manifest.name
+            )));
+        }
         if !self.has_encoder() {
             let section = if self.manifest.encoder.is_some() { "encoder.fixed.json" } else { "encoder.onnx" };
             return Err(Error::new(

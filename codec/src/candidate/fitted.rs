@@ -3,9 +3,9 @@
 
 use super::{Exceptions, Part, Target, occurring};
 use crate::entropy::Int;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::params::Effort;
-use crate::predict::fitted::{self, N_SETS, Weights};
+use crate::predict::fitted::{self, Weights};
 use crate::predict::lorenzo::{MAX_AXES, working_extents};
 use crate::predict::stream::{self, Ints};
 use crate::quantize::{Quantised, Quantiser};
@@ -120,21 +120,9 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     let specials = Specials::read(target.dtype, n, &mut input)?;
     let quantiser = Quantiser::read(target.dtype, &mut input)?;
     let exceptions = Exceptions::read(target.dtype.size_bytes(), n, &mut input)?;
-    let mut extents = [0; MAX_AXES];
-    for extent in &mut extents {
-        *extent = input.size("an extent")?;
-    }
-    if extents.iter().try_fold(1usize, |p, &e| p.checked_mul(e)) != Some(n) {
-        return Err(Error::corrupt(format!("extents {extents:?} do not hold {n} integers")));
-    }
+    let extents = fitted::read_extents(n, &mut input)?;
     let occurring = occurring::read(n, &mut input)?;
-    let mut weights: Weights = [const { Vec::new() }; N_SETS];
-    for set in fitted::sets(&extents) {
-        for _ in 0..fitted::n_taps(set) {
-            let weight = i32::try_from(input.varint_signed("a weight")?);
-            weights[set].push(weight.map_err(|_| Error::corrupt("a weight does not fit 32 bits"))?);
-        }
-    }
+    let weights = fitted::read_weights(&extents, &mut input)?;
     let residual = stream::decode(input.rest(), n, &specials.classes)?;
     let mut values = undo(residual, &extents, &weights, &specials);
     if let Some(last) = occurring.len().checked_sub(1) {

@@ -11,6 +11,7 @@
 //! | 6 | [`crate::related`] | quantised integers given columns decoded before |
 //! | 7 | [`wavelet`] | quantised wavelet coefficients and corrections |
 //! | 8 | [`fitted`] | quantised integers after prediction with fitted weights |
+//! | 9 | [`crate::family::autoregressive`] | quantised integers after prediction by a bundle's network |
 //!
 //! The ids reach disk: never reuse or reorder them.
 
@@ -40,9 +41,10 @@ pub(crate) const INTERPOLATED: u8 = 5;
 pub(crate) const RELATED: u8 = 6;
 pub(crate) const WAVELET: u8 = 7;
 pub(crate) const FITTED: u8 = 8;
+pub(crate) const AUTOREGRESSIVE: u8 = 9;
 
 /// The candidates that an auction can do without, by the name users know. What is left over is stored as it is.
-pub const OPTIONAL: [(&str, u8); 7] = [
+pub const OPTIONAL: [(&str, u8); 8] = [
     ("quantised", QUANTISED),
     ("numbers", NUMBERS),
     ("interpolated", INTERPOLATED),
@@ -50,6 +52,7 @@ pub const OPTIONAL: [(&str, u8); 7] = [
     ("fitted", FITTED),
     ("related", RELATED),
     ("autoencoder", AUTOENCODER),
+    ("autoregressive", AUTOREGRESSIVE),
 ];
 
 /// One part of a chunk as every candidate sees it: a whole chunk, or one column of a table.

@@ -25,7 +25,7 @@ pub struct Description {
 #[non_exhaustive]
 pub struct PartDescription {
     /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `interpolated`, `related`,
-    /// `wavelet`, `fitted`, `autoencoder`.
+    /// `wavelet`, `fitted`, `autoencoder`, `autoregressive`.
     pub candidate: &'static str,
     /// Bytes of the part.
     pub len_bytes: usize,
@@ -54,6 +54,7 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
             candidate::RELATED => ("related", crate::related::summarise(payload, n_parts)?),
             candidate::FITTED => ("fitted", String::new()),
             candidate::WAVELET => ("wavelet", String::new()),
+            candidate::AUTOREGRESSIVE => ("autoregressive", String::new()),
             candidate::AUTOENCODER => ("autoencoder", String::new()),
             candidate::QUANTISED => {
                 let summary = candidate::quantised::summarise(payload, header.dtype, n_values)?;

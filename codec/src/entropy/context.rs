@@ -136,7 +136,7 @@ impl Model {
 pub(super) type Near = i32;
 
 #[inline(always)]
-pub(super) fn near<I: Int>(v: I) -> Near {
+pub(crate) fn near<I: Int>(v: I) -> Near {
     v.to_i64().clamp(-(MAX_NEIGHBOUR as i64), MAX_NEIGHBOUR as i64) as i32
 }
 

@@ -2,7 +2,10 @@
 //! a part by themselves; [`predictor`] only tells how columns of a table follow from others.
 
 pub(crate) mod autoencoder;
+pub(crate) mod autoregressive;
 pub(crate) mod predictor;
+
+pub(crate) use autoregressive::IntegerNetwork;
 
 use crate::bundle::{Bundle, Family as FamilyName};
 use crate::candidate::{Part, Target};
@@ -29,7 +32,7 @@ pub(crate) trait Family: Sync {
 }
 
 /// Every family.
-pub(crate) const FAMILIES: &[&dyn Family] = &[&autoencoder::Autoencoder];
+pub(crate) const FAMILIES: &[&dyn Family] = &[&autoencoder::Autoencoder, &autoregressive::Autoregressive];
 
 /// The family of a bundle.
 pub(crate) fn of(bundle: &Bundle) -> Option<&'static dyn Family> {

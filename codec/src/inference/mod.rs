@@ -15,6 +15,7 @@ mod plan;
 mod softfma;
 
 pub use fixed::FixedEngine;
+pub(crate) use kernels::DenseLayer;
 pub use kernels::{SimdPath, has_fma};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -68,6 +69,26 @@ impl Network {
         }
         self.plan.run(path, rows, input, output);
         Ok(())
+    }
+
+    /// The layers, if the network is a chain of dense layers with ReLU between them.
+    pub(crate) fn dense_relu_layers(&self) -> Option<Vec<DenseLayer>> {
+        let mut layers = Vec::new();
+        let mut slot = self.plan.input_slot;
+        let mut is_linear = false;
+        for step in &self.plan.steps {
+            if step.inputs[..] != [slot] {
+                return None;
+            }
+            match &step.op {
+                plan::Op::Linear(linear) if !is_linear => layers.push(linear.as_dense()?),
+                plan::Op::Unary(activation::Unary::Relu) if is_linear => {}
+                _ => return None,
+            }
+            is_linear = !is_linear;
+            slot = step.output;
+        }
+        (is_linear && slot == self.plan.output_slot).then_some(layers)
     }
 
     /// Computes one row and hands on what each step gives, for diagnosis.

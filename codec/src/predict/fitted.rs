@@ -6,18 +6,22 @@
 
 use super::lorenzo::MAX_AXES;
 use crate::entropy::Int;
+use crate::error::{Error, Result};
 use crate::simd::{self, Kernel};
+use crate::wire::Reader;
+use std::marker::PhantomData;
+use std::result::Result as Outcome;
 
 /// Bits of the weights below the point.
-const FRACTION_BITS: u32 = 16;
+pub(crate) const FRACTION_BITS: u32 = 16;
 /// No weight has more than this magnitude.
 const MAX_WEIGHT: f64 = 64.0;
 
 /// Steps back along each of four axes, slowest first; those along the last two may be forward where a slower one is back.
-type Back = [isize; MAX_AXES];
+pub(crate) type Back = [isize; MAX_AXES];
 
 /// Neighbours in the same row and plane, the nearest first.
-const IN_PLANE: [Back; 11] = [
+pub(crate) const IN_PLANE: [Back; 11] = [
     [0, 0, 0, 1],
     [0, 0, 1, 0],
     [0, 0, 1, 1],
@@ -31,7 +35,7 @@ const IN_PLANE: [Back; 11] = [
     [0, 0, 0, 3],
 ];
 /// Those in planes before.
-const PLANE_BEFORE: [Back; 14] = [
+pub(crate) const PLANE_BEFORE: [Back; 14] = [
     [0, 1, 0, 0],
     [0, 1, 0, 1],
     [0, 1, 0, -1],
@@ -62,7 +66,7 @@ pub(crate) fn n_taps(set: usize) -> usize {
         + if set & 2 == 2 { VOLUME_BEFORE.len() } else { 0 }
 }
 
-fn taps(set: usize) -> impl Iterator<Item = Back> {
+pub(crate) fn taps(set: usize) -> impl Iterator<Item = Back> {
     let planes = if set & 1 == 1 { &PLANE_BEFORE[..] } else { &[] };
     let volumes = if set & 2 == 2 { &VOLUME_BEFORE[..] } else { &[] };
     IN_PLANE.iter().chain(planes).chain(volumes).copied()
@@ -77,6 +81,30 @@ pub(crate) fn sets(extents: &[usize; MAX_AXES]) -> impl Iterator<Item = usize> +
 /// Weights of each set, as many as it has neighbours; none where no position belongs to it.
 pub(crate) type Weights = [Vec<i32>; N_SETS];
 
+/// Reads the extents of an array of `n` integers.
+pub(crate) fn read_extents(n: usize, input: &mut Reader<'_>) -> Result<[usize; MAX_AXES]> {
+    let mut extents = [0; MAX_AXES];
+    for extent in &mut extents {
+        *extent = input.size("an extent")?;
+    }
+    if extents.iter().try_fold(1usize, |p, &e| p.checked_mul(e)) != Some(n) {
+        return Err(Error::corrupt(format!("extents {extents:?} do not hold {n} integers")));
+    }
+    Ok(extents)
+}
+
+/// Reads the weights of the sets that arrays of these extents have.
+pub(crate) fn read_weights(extents: &[usize; MAX_AXES], input: &mut Reader<'_>) -> Result<Weights> {
+    let mut weights: Weights = [const { Vec::new() }; N_SETS];
+    for set in sets(extents) {
+        for _ in 0..n_taps(set) {
+            let weight = i32::try_from(input.varint_signed("a weight")?);
+            weights[set].push(weight.map_err(|_| Error::corrupt("a weight does not fit 32 bits"))?);
+        }
+    }
+    Ok(weights)
+}
+
 /// Visits every position in order: `visit(position, what is there, prediction)` gives the value there.
 ///
 /// A prediction is `anchor + floor((2^15 + sum of weight * (neighbour - anchor)) / 2^16)` modulo 2^64.
@@ -84,20 +112,55 @@ pub(crate) fn scan<I: Int, E>(
     values: &mut [I],
     extents: &[usize; MAX_AXES],
     weights: &Weights,
-    visit: impl FnMut(usize, I, i64) -> Result<I, E>,
-) -> Result<(), E> {
-    simd::run(Scan { values, extents, weights, visit })
+    visit: impl FnMut(usize, I, i64) -> Outcome<I, E>,
+) -> Outcome<(), E> {
+    simd::run(Scan { values, extents, weights, visit: Predictions(visit, PhantomData) })
 }
 
-struct Scan<'a, I, V> {
-    values: &'a mut [I],
-    extents: &'a [usize; MAX_AXES],
-    weights: &'a Weights,
-    visit: V,
+/// What is done at each position of a [`Scan`].
+pub(crate) trait Visit<I> {
+    type Error;
+
+    /// The value there, given those before. Has to be `#[inline(always)]`, for what [`Kernel::run`] says.
+    fn visit(&mut self, values: &[I], site: &Site) -> Outcome<I, Self::Error>;
 }
 
-impl<I: Int, E, V: FnMut(usize, I, i64) -> Result<I, E>> Kernel for Scan<'_, I, V> {
-    type Output = Result<(), E>;
+/// Visits that need nothing but what is there and the prediction.
+struct Predictions<F, E>(F, PhantomData<E>);
+
+impl<I: Int, E, F: FnMut(usize, I, i64) -> Outcome<I, E>> Visit<I> for Predictions<F, E> {
+    type Error = E;
+
+    #[inline(always)]
+    fn visit(&mut self, values: &[I], site: &Site) -> Outcome<I, E> {
+        (self.0)(site.i, values[site.i], site.anchor.wrapping_add(site.sum >> FRACTION_BITS))
+    }
+}
+
+/// One position, when all before it are known.
+pub(crate) struct Site {
+    /// The position, and its parts: along the axes before the last, along the last.
+    pub i: usize,
+    pub at: [usize; 3],
+    pub x: usize,
+    /// Whether all neighbours of its set are there.
+    pub has_all: bool,
+    /// The nearest value before.
+    pub anchor: i64,
+    /// [`ROUND`] and what is predicted above the anchor, in 2^-[`FRACTION_BITS`].
+    pub sum: i64,
+}
+
+/// [`scan`] for what needs more than the prediction.
+pub(crate) struct Scan<'a, I, V> {
+    pub values: &'a mut [I],
+    pub extents: &'a [usize; MAX_AXES],
+    pub weights: &'a Weights,
+    pub visit: V,
+}
+
+impl<I: Int, V: Visit<I>> Kernel for Scan<'_, I, V> {
+    type Output = Outcome<(), V::Error>;
 
     #[inline(always)]
     fn run(self) -> Self::Output {
@@ -114,7 +177,8 @@ impl<I: Int, E, V: FnMut(usize, I, i64) -> Result<I, E>> Kernel for Scan<'_, I, 
         let mut sums = vec![0i64; extents[3]];
         for (at, row) in rows(extents) {
             let set = walk.set(at);
-            let taps = if walk.has_all(at) {
+            let has_all_rows = walk.has_all(at);
+            let taps = if has_all_rows {
                 &all[set]
             } else {
                 some.find(&walk, set, &weights[set], Some(at));
@@ -124,19 +188,21 @@ impl<I: Int, E, V: FnMut(usize, I, i64) -> Result<I, E>> Kernel for Scan<'_, I, 
             taps.sum_rows_before(I::narrow(values).unwrap_or(&narrow), row, inside.clone(), &mut sums);
             for (x, &sum) in sums.iter().enumerate() {
                 let i = row + x;
-                let prediction = if inside.contains(&x) {
+                let is_inside = inside.contains(&x);
+                let (anchor, sum) = if is_inside {
                     let [a, b, c] = [values[i - 1], values[i - 2], values[i - 3]].map(I::to_i64);
                     let [u, v, w] = taps.in_row;
                     let sum = sum
                         .wrapping_add(a.wrapping_mul(u))
                         .wrapping_add(b.wrapping_mul(v))
                         .wrapping_add(c.wrapping_mul(w));
-                    a.wrapping_add(sum >> FRACTION_BITS)
+                    (a, sum)
                 } else {
                     let anchor = walk.anchor(values, at, x, i);
-                    anchor.wrapping_add(taps.sum_near_edge(values, extents[3], x, i, anchor) >> FRACTION_BITS)
+                    (anchor, taps.sum_near_edge(values, extents[3], x, i, anchor))
                 };
-                let value = visit(i, values[i], prediction)?;
+                let site = Site { i, at, x, has_all: has_all_rows && is_inside, anchor, sum };
+                let value = visit.visit(values, &site)?;
                 values[i] = value;
                 if let Some(narrow) = narrow.get_mut(i) {
                     *narrow = value.to_i64() as i32;
@@ -149,7 +215,7 @@ impl<I: Int, E, V: FnMut(usize, I, i64) -> Result<I, E>> Kernel for Scan<'_, I, 
 }
 
 /// One half in units of 2^-[`FRACTION_BITS`].
-const ROUND: i64 = 1 << (FRACTION_BITS - 1);
+pub(crate) const ROUND: i64 = 1 << (FRACTION_BITS - 1);
 
 /// The neighbours that the values of one row have but for its ends, and their weights.
 #[derive(Default)]
@@ -225,19 +291,19 @@ fn rows(extents: &[usize; MAX_AXES]) -> impl Iterator<Item = ([usize; 3], usize)
     (0..a * b * c).map(move |row| ([row / (b * c), row / c % b, row % c], row * d))
 }
 
-struct Walk {
+pub(crate) struct Walk {
     extents: [usize; MAX_AXES],
     strides: [usize; MAX_AXES],
 }
 
 impl Walk {
-    fn new(extents: &[usize; MAX_AXES]) -> Self {
+    pub fn new(extents: &[usize; MAX_AXES]) -> Self {
         let e = *extents;
         Self { extents: e, strides: [e[1] * e[2] * e[3], e[2] * e[3], e[3], 1] }
     }
 
     /// How far back a neighbour lies: always before the position itself.
-    fn offset(&self, tap: Back) -> isize {
+    pub fn offset(&self, tap: Back) -> isize {
         (0..MAX_AXES).map(|a| tap[a] * self.strides[a] as isize).sum()
     }
 
@@ -260,7 +326,7 @@ impl Walk {
         if self.extents[3] > 5 { 3..self.extents[3] - 2 } else { 0..0 }
     }
 
-    fn neighbour(&self, at: [usize; 3], x: usize, tap: Back) -> Option<usize> {
+    pub fn neighbour(&self, at: [usize; 3], x: usize, tap: Back) -> Option<usize> {
         let at = [at[0], at[1], at[2], x];
         let mut i = 0;
         for a in 0..MAX_AXES {

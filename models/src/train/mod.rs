@@ -51,6 +51,7 @@ pub use crate::onnx::Activation;
 pub use activations::{LatentUse, LayerActivity};
 pub use architectures::{ARCHITECTURES, Architecture};
 pub use dataset::Dataset;
+pub use families::autoregressive::Autoregressive;
 pub use losses::{LOSSES, Loss};
 pub use options::{Device, Optimizer, Options, Schedule};
 
@@ -146,4 +147,14 @@ pub fn run(data: &Dataset, options: &Options, progress: &mut dyn FnMut(&Epoch) -
         families::autoencoder::train(data, tiles, brief, &mut |_| ControlFlow::Continue(()))
     })?;
     families::autoencoder::train(data, &tiles, options, progress)
+}
+
+/// Trains an autoregressive model on an array ([`Options::autoregressive`] suits it). `progress` as for [`run`].
+pub fn run_autoregressive(
+    data: &Dataset,
+    options: &Options,
+    progress: &mut dyn FnMut(&Epoch) -> ControlFlow<()>,
+) -> Result<Autoregressive> {
+    options.validate()?;
+    families::autoregressive::train(data, options, progress)
 }

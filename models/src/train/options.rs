@@ -214,6 +214,18 @@ impl Options {
         Self { name: name.into(), ..Self::default() }
     }
 
+    /// Those that suit an autoregressive model.
+    pub fn autoregressive(name: impl Into<String>) -> Self {
+        Self {
+            description: "Predicts the values of a field from those around them.".into(),
+            encoder_hidden: vec![32, 32],
+            epochs: 60,
+            batch: 2048,
+            learning_rate: 4e-3,
+            ..Self::new(name)
+        }
+    }
+
     /// Sets one option by its key, the value written as in TOML (quotes may be left out): `epochs`, `50`.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let mut table = toml::Table::try_from(&*self).map_err(|e| Error::invalid(e.to_string()))?;

@@ -94,17 +94,17 @@ impl DiagnoseArgs {
             true => std::sync::Arc::new(crate::models::read_bundle(&self.bundle)?),
             false => models.named(&self.bundle.to_string_lossy())?,
         };
+        let Some(onnx) = bundle.encoder_onnx() else {
+            return Err(Failure::new(
+                crate::failure::Code::Model,
+                "the bundle holds no encoder, so there are no latents to look at: diagnosing needs the full bundle of an autoencoder",
+            ));
+        };
         let log = train_log::of_bundle(&self.bundle, &bundle.id().to_string());
         let dataset = self.dataset(log.as_ref())?;
         let tiles = Tiles::of(&bundle, &dataset, self.tiles.max(1))?;
         let manifest = bundle.manifest();
         let mut layers = Vec::new();
-        let Some(onnx) = bundle.encoder_onnx() else {
-            return Err(Failure::new(
-                crate::failure::Code::Model,
-                "the bundle holds no encoder: diagnosing needs the full bundle of an autoencoder",
-            ));
-        };
         let encoder = Network::from_onnx(onnx)?;
         let mut z = vec![0f32; tiles.n * manifest.latents.count];
         encoder.run(tiles.n, &tiles.values, &mut z)?;

@@ -6,6 +6,8 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[cfg(feature = "train")]
+mod autoregressive;
+#[cfg(feature = "train")]
 mod display;
 #[cfg(feature = "train")]
 mod log;
@@ -54,8 +56,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", visible_alias = "sample", help_heading = "Data",
           value_parser = clap::value_parser!(u64).range(1..))]
     max_rows: Option<u64>,
-    /// How the model predicts; by default `predictor` for tables of 3 columns or more, unless an option is given that only
-    /// an autoencoder has
+    /// How the model predicts; by default `predictor` for tables of 3 columns or more, `autoregressive` for fields, unless
+    /// an option is given that only an autoencoder has, or the data are a few whole frames
     #[cfg(feature = "train")]
     #[arg(long, value_enum)]
     family: Option<training::FamilyName>,
@@ -176,6 +178,8 @@ mod training {
         Autoencoder,
         /// Formulas that give columns of a table from others
         Predictor,
+        /// A small network that gives each value of a field from those around it
+        Autoregressive,
     }
 
     impl TrainArgs {
@@ -187,8 +191,10 @@ mod training {
                 dataset.notes().iter().for_each(|note| eprintln!("baler: {note}"));
             }
             let split = self.split(&dataset, recipe.as_ref())?;
-            if recipe.is_none() && self.family(&dataset) == FamilyName::Predictor {
-                return predictor::run(self, &dataset, &split);
+            match self.family(&dataset) {
+                FamilyName::Predictor => return predictor::run(self, &dataset, &split),
+                FamilyName::Autoregressive => return autoregressive::run(self, &dataset, &split, quiet),
+                FamilyName::Autoencoder => {}
             }
             let shape = dataset.shape((0..dataset.rows()).filter(|&i| split.trains_on(i)).count());
             let values = dataset.to_f32(&dataset.select(&|i| split.trains_on(i)));
@@ -234,13 +240,22 @@ mod training {
                 || self.latents.is_some()
                 || self.tile.is_some()
                 || !self.hidden.is_empty()
-                || self.epochs.is_some()
-                || self.batch.is_some()
-                || self.learning_rate.is_some()
+                || self.epochs.is_some() && dataset.is_table
+                || self.batch.is_some() && dataset.is_table
+                || self.learning_rate.is_some() && dataset.is_table
+                || self.density
+                || self.remove_outliers.is_some()
+                || self.config.is_some()
                 || self.settings.names_networks();
-            let by_default = match dataset.is_table && dataset.row_len() >= 3 && !is_autoencoder {
-                true => FamilyName::Predictor,
-                false => FamilyName::Autoencoder,
+            let shape = dataset.shape(dataset.rows());
+            let by_default = if is_autoencoder {
+                FamilyName::Autoencoder
+            } else if dataset.is_table {
+                if dataset.row_len() >= 3 { FamilyName::Predictor } else { FamilyName::Autoencoder }
+            } else if self.offline || shape.len() < 2 || Options::suited_to("", &shape, &[]).model_cost > 0.0 {
+                FamilyName::Autoencoder
+            } else {
+                FamilyName::Autoregressive
             };
             self.family.unwrap_or(by_default)
         }
@@ -339,6 +354,11 @@ mod training {
             Split::choose(&wish, dataset.rows(), dataset.is_table, least)
         }
 
+        /// What the model is called if nobody says.
+        fn stem(&self) -> String {
+            self.output.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        }
+
         fn recipe(&self) -> Result<Option<Recipe>> {
             let Some(name) = &self.recipe else { return Ok(None) };
             recipes::recipe(name).map(Some).ok_or_else(|| {
@@ -347,11 +367,12 @@ mod training {
             })
         }
 
-        fn options(&self, recipe: Option<Recipe>, dataset: &Dataset, shape: &[usize]) -> Result<Options> {
+        pub(super) fn options(&self, recipe: Option<Recipe>, dataset: &Dataset, shape: &[usize]) -> Result<Options> {
             let mut options = match recipe {
                 Some(recipe) => recipe.options,
+                None if self.family(dataset) == FamilyName::Autoregressive => Options::autoregressive(self.stem()),
                 None => {
-                    let stem = self.output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    let stem = self.stem();
                     let tile = match &self.tile {
                         Some(tile) => crate::models::extents(tile)?,
                         None if dataset.is_table => vec![dataset.row_len()],
@@ -434,7 +455,7 @@ mod training {
     }
 
     /// The same model, with what is known of its training data in the manifest.
-    fn with_provenance(bundle: &Bundle, values: &[f32], dataset: &Dataset, split: &Split) -> Result<Bundle> {
+    pub fn with_provenance(bundle: &Bundle, values: &[f32], dataset: &Dataset, split: &Split) -> Result<Bundle> {
         let mut manifest: Manifest = bundle.manifest().clone();
         put_provenance(&mut manifest, values, dataset, split);
         let encoder = bundle.encoder_onnx().map(<[u8]>::to_vec);

@@ -10,7 +10,7 @@
 
 use crate::cd_values::Request;
 use crate::h5::{Api, H5_DEFAULT, Handle, Herr, Hid};
-use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents, MemorySource};
+use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents, Family, MemorySource};
 use baler_codec::{Error, ModelChoice, Registry, Result, Warnings};
 use libc::{c_char, c_uint, c_void};
 use std::cell::Cell;
@@ -121,10 +121,26 @@ pub(crate) fn find(api: Option<&'static Api>, id: &BundleId) -> Result<Arc<Bundl
     }
 }
 
-/// Whether the model can stand for whole tiles of a chunk of this shape.
+/// Whether the model can stand for whole tiles of a chunk of this shape, or predict its values from those around.
 pub(crate) fn fits(bundle: &Bundle, shape: &[usize]) -> bool {
+    if bundle.manifest().family == Family::Autoregressive {
+        return shape.iter().filter(|&&extent| extent > 1).count() >= 2;
+    }
     let tile = &bundle.manifest().input.tile;
     tile.len() <= shape.len() && tile.iter().rev().zip(shape.iter().rev()).all(|(tile, extent)| tile <= extent)
+}
+
+/// What [`fits`] asks of a chunk, for people.
+pub(crate) fn needs(bundle: &Bundle) -> String {
+    match bundle.manifest().family {
+        Family::Autoregressive => {
+            "it predicts values of fields from those around, so two axes must be longer than 1".into()
+        }
+        _ => format!(
+            "it stands for tiles of {:?}, and the trailing axes of a chunk must be at least as long",
+            bundle.manifest().input.tile
+        ),
+    }
 }
 
 /// Among the user's own bundles, the one that `auto` should try on chunks of this shape: the tile that covers most of

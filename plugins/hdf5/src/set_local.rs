@@ -226,20 +226,19 @@ fn choose_model(api: &'static Api, mut request: Request, store: bool) -> Result<
             let name = &bundle.manifest().name;
             if !bundles::fits(&bundle, &array.shape) {
                 return Err(Error::invalid(format!(
-                    "bundle {name} ({id}) stands for tiles of {:?}, which do not fit into chunks of {:?}: the trailing \
-                     axes of a chunk must be at least as long",
-                    bundle.manifest().input.tile,
-                    array.shape
+                    "bundle {name} ({id}) does not fit into chunks of {:?}: {}",
+                    array.shape,
+                    bundles::needs(&bundle)
                 )));
             }
-            match Registry::new().set_fixed_engine(baler_fpga::offload::host()).encoder(&bundle) {
+            match Registry::new().set_fixed_engine(baler_fpga::offload::host()).check_writes(&bundle) {
                 Err(e) if request.bound == Bound::Latent || e.kind() == ErrorKind::ModelMissing => return Err(e),
                 // The filter tells of it, and writes the data without the model.
                 Err(_) => {}
-                Ok(_) if store && !request.embed && !bundles::is_builtin(&id) => {
+                Ok(()) if store && !request.embed && !bundles::is_builtin(&id) => {
                     request.embed = !bundles::write_to_file(api, &bundle);
                 }
-                Ok(_) => {}
+                Ok(()) => {}
             }
         }
         ModelChoice::Auto => {

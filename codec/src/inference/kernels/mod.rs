@@ -1,8 +1,8 @@
 //! The arithmetic of the exact engine: linear layers on each instruction set.
 //!
-//! This and `simd.rs` are the only modules of the crate with `unsafe` code. What makes it sound is [`Linear`]: its fields are private
-//! to this module and every index in it is checked when it is built, so that a kernel handed slices of the right
-//! lengths stays inside them.
+//! This, `simd.rs` and `family/autoregressive/lanes.rs` are the only modules of the crate with `unsafe` code. What makes
+//! this one sound is [`Linear`]: its fields are private to this module and every index in it is checked when it is built,
+//! so that a kernel handed slices of the right lengths stays inside them.
 
 #![allow(unsafe_code)]
 
@@ -102,6 +102,16 @@ pub struct Linear {
     classes: Vec<Class>,
 }
 
+/// A dense layer's numbers.
+pub struct DenseLayer {
+    /// Length of a row of `weights`.
+    pub n_inputs: usize,
+    /// `[output][input]`.
+    pub weights: Vec<f32>,
+    /// One for each output.
+    pub bias: Vec<f32>,
+}
+
 /// What a [`Linear`] is built from.
 pub struct LinearSpec<'a> {
     /// Length of the input.
@@ -169,6 +179,25 @@ impl Linear {
             })
             .collect();
         Ok(Self { n_inputs, n_outputs, n_channels, n_k, stride, groups, classes })
+    }
+
+    /// The matrix, if this is one dense layer: each output a sum over all inputs.
+    pub fn as_dense(&self) -> Option<DenseLayer> {
+        let ([group], [class]) = (&self.groups[..], &self.classes[..]) else { return None };
+        let is_whole = |(i, tap): (usize, &Tap)| tap.offset as usize == i && tap.k as usize == i;
+        let [position] = class.positions[..] else { return None };
+        let starts = [group.input, group.output, position.input, position.output];
+        let covers =
+            class.taps.len() == self.n_inputs && self.n_k == self.n_inputs && self.n_channels == self.n_outputs;
+        if starts != [0; 4] || !covers || self.stride != 1 || !class.taps.iter().enumerate().all(is_whole) {
+            return None;
+        }
+        let weight = |o: usize, k: usize| group.weights[(o / PANEL * self.n_k + k) * PANEL + o % PANEL];
+        Some(DenseLayer {
+            n_inputs: self.n_inputs,
+            weights: (0..self.n_outputs).flat_map(|o| (0..self.n_inputs).map(move |k| weight(o, k))).collect(),
+            bias: group.bias[..self.n_outputs].to_vec(),
+        })
     }
 
     /// Bytes of packed weights.

@@ -14,7 +14,7 @@ use burn::tensor::{Tensor, TensorData};
 
 /// One layer of a list. Shapes are without the batch; channels come first.
 #[derive(Clone, Debug)]
-pub(super) enum Block {
+pub(in crate::train) enum Block {
     /// To this many outputs.
     Dense(usize),
     Conv(Conv),
@@ -46,7 +46,7 @@ struct Step {
 
 /// A network: layers one after the other.
 #[derive(Clone, Debug)]
-pub(super) struct Chain {
+pub(in crate::train) struct Chain {
     /// What its layers are called in reports.
     name: &'static str,
     steps: Vec<Step>,

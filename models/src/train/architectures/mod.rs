@@ -22,6 +22,7 @@ use crate::onnx::{Activation, Layer};
 use crate::simulate::Random;
 use baler_codec::{Error, Result};
 use burn::tensor::{Device, Tensor};
+pub(super) use layers::{Block, Chain};
 
 /// A kind of network.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ fn npy_f32(shape: &str, values: &[f32]) -> Vec<u8> {
 fn a_trained_model_serves_its_data() {
     let p = Place::new();
     p.write("in.npy", &field_npy(512));
-    let report = p.json(0, "train in.npy -o waves.bundle --license CC0-1.0 --epochs 20");
+    let report = p.json(0, "train in.npy --family autoencoder -o waves.bundle --license CC0-1.0 --epochs 20");
     assert_eq!(report["name"], "waves");
     assert_eq!(report["tile"], serde_json::json!([8, 8]));
     let compressed = p.json(0, "compress in.npy out.baler --rel 3e-2 --model waves.bundle");
@@ -18,10 +18,40 @@ fn a_trained_model_serves_its_data() {
     assert!(compressed.to_string().contains("out.baler"), "{compressed}");
     assert!(p.run(0, "models show waves.bundle").contains("CC0-1.0"));
     // The same seed, the same bundle; another seed, another.
-    p.run(0, "train in.npy -o again.bundle --name waves --license CC0-1.0 --epochs 20");
+    p.run(0, "train in.npy --family autoencoder -o again.bundle --name waves --license CC0-1.0 --epochs 20");
     assert!(p.read("again.bundle") == p.read("waves.bundle"));
-    let other = p.json(0, "train in.npy -o other.bundle --name waves --license CC0-1.0 --epochs 20 --seed 2");
+    let other =
+        p.json(0, "train in.npy --tile 8x8 -o other.bundle --name waves --license CC0-1.0 --epochs 20 --seed 2");
     assert_ne!(other["id"], report["id"]);
+}
+
+/// Waves whose next value follows from those around, but not by a sum of them.
+#[test]
+fn fields_get_a_network_that_looks_around() {
+    let p = Place::new();
+    let values: Vec<f32> = (0..12 * 96 * 96)
+        .map(|i| {
+            let (z, y, x) = ((i / 9216) as f32, (i / 96 % 96) as f32, (i % 96) as f32);
+            (0.2 * x + 3.0 * (0.13 * y + 0.4 * z).sin()).sin().abs().sqrt() * (0.1 * y).cos()
+        })
+        .collect();
+    p.write("in.npy", &npy_f32("(12, 96, 96)", &values));
+    let report =
+        p.json(0, "train in.npy -o waves.bundle --train-part 0.5 --epochs 12 --tile 8x8 --family autoregressive");
+    assert_eq!(report["family"], "autoregressive");
+    let at = &report["measured"]["at_bounds"][1];
+    assert!(at["bytes"].as_u64().unwrap() * 20 < at["without_model_bytes"].as_u64().unwrap() * 19, "{at}");
+    // By default too, and the same bits from the same seed.
+    let again = p.json(0, "train in.npy -o again.bundle --name waves --train-part 0.5 --epochs 12");
+    assert_eq!((&again["family"], &again["id"]), (&report["family"], &report["id"]));
+    let log: serde_json::Value = serde_json::from_slice(&p.read("again.train.json")).unwrap();
+    assert_eq!((&log["schema"], log["epochs"].as_array().unwrap().len()), (&"baler-train-1".into(), 12));
+    p.run(0, "compress in.npy out.baler --rel 1e-3 --model waves.bundle");
+    assert!(p.run(0, "info out.baler -v").contains("autoregressive"));
+    p.run(0, "verify in.npy out.baler --rel 1e-3");
+    assert!(p.run(0, "models show waves.bundle").contains("autoregressive"));
+    p.write("x.npy", &field_npy(64));
+    assert!(p.command("diagnose waves.bundle x.npy").output().unwrap().status.code().is_some_and(|c| c > 0 && c < 101));
 }
 
 #[test]
