@@ -358,7 +358,7 @@ fn archives_hold_values_in_blocks() {
             7 => Some(special[i % 3]),
             k => Some(k as f32 * 0.3 + (i % 7) as f32),
         });
-        let wide = (0..500).map(|i| (i * i % 977) as f64 + 1.0);
+        let wide = (0..500).map(|i| f64::from(i * i % 977) + 1.0);
         RecordBatch::try_from_iter([
             ("event", Arc::new(Int32Array::from_iter_values(0..500)) as ArrayRef),
             ("single", Arc::new(single.collect::<Float32Array>())),
@@ -418,7 +418,7 @@ fn archives_hold_values_in_blocks() {
 fn layouts_of_codes_keep_their_order() {
     // 5,000 levels: neither byte is worth a whole one.
     let mut random = baler_models::simulate::Random::new(5);
-    let x = Float32Array::from_iter_values((0..40_000).map(|_| random.uniform() as f32));
+    let x = Float32Array::from_iter_values((0..40_000).map(|_| random.uniform()));
     let batch = RecordBatch::try_from_iter([("x", Arc::new(x) as ArrayRef)]).unwrap();
     let (document, codes) = encoded(&batch, &options("rel:1e-4"));
     assert!(document.columns()[0].low_bits < 8 && document.parameters().format == 2);
