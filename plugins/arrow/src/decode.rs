@@ -11,7 +11,7 @@ use crate::real::{Real, arrow_type, with_real};
 use crate::tree::{self, Rows};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, UInt64Array, new_null_array};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::collections::BTreeMap;
@@ -154,7 +154,9 @@ impl Decoder {
             return archive.decode(document, batch, &self.output);
         }
         if self.loaded.is_empty() {
-            return Ok(RecordBatch::try_new(self.output.clone(), batch.columns().to_vec())?);
+            // A batch without columns has rows all the same.
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            return Ok(RecordBatch::try_new_with_options(self.output.clone(), batch.columns().to_vec(), &options)?);
         }
         let mut groups: BTreeMap<Option<DocumentId>, Vec<u64>> = BTreeMap::new();
         match batch.column_by_name(MODEL_COLUMN) {

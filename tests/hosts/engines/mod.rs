@@ -12,7 +12,7 @@ const CASES: &[(&str, &[&str], usize, &[&str])] = &[
     ("pyarrow", &[], 37, &[]),
     ("duckdb", &["baler.duckdb"], 27, &["duckdb"]),
     ("polars", &["baler.polars"], 19, &["polars"]),
-    ("datafusion", &[], 16, &[]),
+    ("datafusion", &[], 15, &[]),
     ("dask", &[], 20, &["dask.dataframe", "distributed"]),
     ("root", &[], 6, &["dask.dataframe", "distributed", "ROOT"]),
     ("spark", &[], 24, &["pyspark"]),
