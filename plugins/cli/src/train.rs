@@ -57,7 +57,7 @@ pub struct TrainArgs {
           value_parser = clap::value_parser!(u64).range(1..))]
     max_rows: Option<u64>,
     /// How the model predicts; by default `predictor` for tables of 3 columns or more, `autoregressive` for fields, unless
-    /// an option is given that only an autoencoder has, or the data are a few whole frames
+    /// an option is given that only an autoencoder has, or the data are a few whole frames and the model serves these
     #[cfg(feature = "train")]
     #[arg(long, value_enum)]
     family: Option<training::FamilyName>,
@@ -248,11 +248,14 @@ mod training {
                 || self.config.is_some()
                 || self.settings.names_networks();
             let shape = dataset.shape(dataset.rows());
+            // A few whole frames get a model of their own, unless it is to serve others.
+            let is_for_others = self.online || self.train_part.is_some() || self.train_rows.is_some();
+            let is_whole_frames = Options::suited_to("", &shape, &[]).model_cost > 0.0;
             let by_default = if is_autoencoder {
                 FamilyName::Autoencoder
             } else if dataset.is_table {
                 if dataset.row_len() >= 3 { FamilyName::Predictor } else { FamilyName::Autoencoder }
-            } else if self.offline || shape.len() < 2 || Options::suited_to("", &shape, &[]).model_cost > 0.0 {
+            } else if self.offline || shape.len() < 2 || is_whole_frames && !is_for_others {
                 FamilyName::Autoencoder
             } else {
                 FamilyName::Autoregressive
