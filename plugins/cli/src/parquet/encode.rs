@@ -1,6 +1,6 @@
 //! `baler parquet encode`.
 
-use super::files::{Pair, Shared, Table, fingerprint, parallel, share_threads, write_whole};
+use super::files::{Pair, Shared, Table, fingerprint, parallel, remove_unfinished, share_threads, write_whole};
 use crate::args::ThreadArgs;
 use crate::failure::{Failure, InFile, Result};
 use crate::outcome::{Outcome, bytes, ratio};
@@ -140,7 +140,8 @@ impl EncodeArgs {
             None => choose(&table, &options, &ranges)?,
         };
         // First of all: whatever becomes of this run, files that name the document can be decoded.
-        document.save(&table.output_folder)?;
+        let saved = document.save(&table.output_folder)?;
+        saved.parent().iter().for_each(|folder| remove_unfinished(folder, &saved));
         let progress = Shared::new("encoding", table.input_bytes(), quiet);
         let (of_files, of_groups) = share_threads(n_threads, table.pairs.len());
         let done = parallel(&table.pairs, of_files, &|pair| self.one(pair, &table, &document, of_groups, &progress))?;

@@ -115,8 +115,8 @@ pub fn write_whole<T>(
     Ok(value)
 }
 
-/// What a killed run left of this output.
-fn remove_unfinished(folder: &Path, path: &Path) {
+/// Removes what a killed run left of this output.
+pub fn remove_unfinished(folder: &Path, path: &Path) {
     let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
