@@ -12,6 +12,8 @@ Needs numpy, pyarrow, pcodec.
 import argparse
 import json
 import os
+import pathlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -135,8 +137,11 @@ def speed(options):
             seconds.setdefault("pyarrow", []).append((copied(n, options.level),))
             for label, more in ways.items():
                 how = ["--threads", n, "--force"]
+                # A file that is there and finished would not be encoded again.
+                pathlib.Path(f"{label}.parquet").unlink(missing_ok=True)
+                shutil.rmtree("_baler", ignore_errors=True)
                 encoded, _, _ = run(options.baler, "parquet", "encode", "toy.parquet", f"{label}.parquet", "--rel", options.rel[0], "--level", options.level, *how, *more)
-                decoded, _, _ = run(options.baler, "parquet", "decode", f"{label}.parquet", "back.parquet", "--level", options.level, *how)
+                decoded, _, _ = run(options.baler, "parquet", "decode", f"{label}.parquet", "back.parquet", *how)
                 seconds.setdefault(label, []).append((encoded, decoded))
         copy = np.median(seconds.pop("pyarrow"))
         print(f"{n} thread(s): pyarrow copies {mb / copy:.0f} MB/s ({os.path.getsize('copy.parquet')} bytes)")

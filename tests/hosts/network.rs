@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     let traced = [Need::Program("strace"), Need::Program("h5repack"), Need::H5py, Need::Baler];
     vec![
-        bench.trial("network::nothing_imports_a_socket", &[Need::Program("nm")], imports),
+        bench.trial("network::nothing_imports_a_socket", &[Need::Program("nm"), Need::Baler], imports),
         bench.trial("network::nothing_opens_a_socket", &traced, traces),
     ]
 }
@@ -24,7 +24,7 @@ const FORBIDDEN: [&str; 7] = ["socket", "connect", "getaddrinfo", "gethostbyname
 /// names) is not looked at here. The command line does: `baler stream` takes rows from a Unix socket that it is given.
 fn imports(bench: &Bench, folder: &Path) -> Outcome {
     let mut notes = Vec::new();
-    for path in [bench.plugin_dir.join(PLUGIN), bench.plugin_dir.join("libbaler.so")] {
+    for path in [bench.plugin_dir.join(PLUGIN), bench.baler().with_file_name("libbaler.so")] {
         let text = success(bench.command(folder, "nm").args(["-D", "--undefined-only"]).arg(&path))?;
         let names: Vec<&str> =
             text.lines().filter_map(|line| line.split_whitespace().next_back()?.split('@').next()).collect();
