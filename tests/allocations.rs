@@ -5,8 +5,11 @@
 #[path = "fuzz/memory.rs"]
 mod memory;
 
-use baler_codec::{Bound, Candidates, Dtype, Effort, Limits, Params, Registry, decode, encode};
+use baler_codec::bundle::MemorySource;
+use baler_codec::{Bound, Candidates, Dtype, Effort, Limits, ModelChoice, Params, Registry, decode, encode};
+use baler_tests::around;
 use memory::Measure;
+use std::sync::Arc;
 
 /// What one direction took.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +34,10 @@ fn float32(n: usize) -> Vec<u8> {
 
 /// Encodes and decodes; the second time counts.
 fn costs(params: &Params, values: &[u8]) -> [Cost; 2] {
-    let registry = Registry::new();
+    let mut registry = Registry::new();
+    if params.model != ModelChoice::Auto {
+        registry.add_source(Arc::new(MemorySource::new(vec![Arc::new(around::steady("around"))])));
+    }
     let limits = Limits::default();
     let chunk = encode(params, values, &registry).unwrap();
     drop(decode(&chunk, &registry, &limits).unwrap());
@@ -98,6 +104,13 @@ fn do_not_grow_with_the_chunk() {
         };
         compare(name, params, float32, most, growth);
     }
+    let around = |n: usize| {
+        let mut params = Params::new(Dtype::F32, &[n / 512, 512], Bound::Rel(1e-3));
+        params.model = ModelChoice::Bundle(around::steady("around").id());
+        params.candidates = Candidates::only("autoregressive").unwrap();
+        params
+    };
+    compare("autoregressive", around, float32, [5.0, 4.0], NONE);
     let fast = |n: usize| {
         let mut params = Params::new(Dtype::F32, &[n / 512, 512], Bound::Rel(1e-3));
         params.effort = Effort::Fast;

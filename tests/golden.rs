@@ -4,14 +4,12 @@
 //! A release that adds to the format adds a folder: `BALER_WRITE_GOLDEN=tests/golden/v0.2.0 cargo test -p baler-tests
 //! --test golden` writes the cases of [`cases`]. Files that are there are never written again.
 
-use baler_codec::autoregressive::N_INPUTS;
 use baler_codec::bundle::MemorySource;
 use baler_codec::{
     Bound, Bundle, BundleSource, ByteOrder, Candidates, Dtype, Effort, Limits, ModelChoice, Params, Registry, check,
     decode, describe, encode,
 };
-use baler_models::onnx::{Activation, Layer, Weights, write};
-use baler_tests::walsh;
+use baler_tests::{around, walsh};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,36 +119,6 @@ formulas = [
     { column = 3, formula = "sqrt(1*exp(x0) + 1)" },
 ]
 "#;
-
-/// For the case `autoregressive`: two hidden layers, the weights made up.
-fn around() -> Bundle {
-    let manifest = "format = 4\nname = \"around-golden\"\nfamily = \"autoregressive\"\ndescription = \"A network with made-up \
-                    weights.\"\nlicense = \"CC0-1.0\"\n";
-    let mut state = 1u32;
-    let mut numbers = |n: usize, scale: f32| -> Vec<f32> {
-        (0..n)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                ((state >> 16) as f32 / 32768.0 - 1.0) * scale
-            })
-            .collect()
-    };
-    let mut layers = Vec::new();
-    for (inputs, outputs) in [(N_INPUTS, 20), (20, 7), (7, 2)] {
-        if !layers.is_empty() {
-            layers.push(Layer::Activation(Activation::Relu));
-        }
-        let weight = numbers(inputs * outputs, 0.4);
-        layers.push(Layer::Dense {
-            inputs,
-            outputs,
-            weight: Weights::quantise(&weight, &[outputs, inputs], Some(0), 8).unwrap(),
-            bias: Some(Weights::F32(numbers(outputs, 0.5))),
-        });
-    }
-    let decoder = write("around", &[N_INPUTS], &[2], &layers).unwrap();
-    Bundle::new(manifest, None, decoder, None).unwrap()
-}
 
 /// Parameters and input of each case.
 fn cases() -> Vec<(String, Params, Vec<u8>)> {
@@ -349,7 +317,7 @@ fn todays_writer_keeps_the_bound_on_the_golden_cases() {
     let bundle = Arc::new(walsh::bundle("walsh-golden"));
     let id = bundle.id();
     let formulas = Arc::new(Bundle::of_formulas(FORMULAS, None).unwrap());
-    let around = Arc::new(around());
+    let around = Arc::new(around::bundle("around-golden"));
     let bundles = MemorySource::new(vec![bundle, formulas.clone(), around.clone()]);
     let registry = Registry::with_sources([Arc::new(bundles) as Arc<dyn BundleSource>]);
     let folder = std::env::var_os("BALER_WRITE_GOLDEN").map(PathBuf::from);

@@ -193,7 +193,7 @@ pub unsafe extern "C" fn baler_model_info(model: *const baler_model, info: *mut 
             n_latents: manifest.latents.count,
             n_columns: manifest.predictor.as_ref().map_or(0, |p| p.columns.len()),
             decoder_len: bundle.decoder_bytes() as u64,
-            can_encode: u32::from(bundle.has_encoder()),
+            can_encode: u32::from(bundle.can_encode()),
             tile_rank: manifest.input.tile.len() as u32,
             tile,
         };

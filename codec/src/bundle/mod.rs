@@ -20,8 +20,9 @@ pub use source::{BundleSource, MemorySource};
 pub use transform::Transform;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::family::IntegerNetwork;
+use crate::family::{self, IntegerNetwork};
 use crate::inference::{Encoder, FixedEngine, Network, encoder_from_onnx};
+use crate::params::Dtype;
 use packed::{CARD, DECODER, ENCODER, FIXED, MANIFEST, Section, Sections};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -196,13 +197,19 @@ impl Bundle {
         content(&self.sections, FIXED)
     }
 
-    /// Whether this copy can encode; one for readers cannot, where that takes an encoder.
+    /// Checks that the bundle can serve arrays of this dtype and shape, C order; the error says why not.
+    pub fn check_fits(&self, dtype: Dtype, shape: &[usize]) -> Result<()> {
+        family::check_fits(self, dtype, shape)
+    }
+
+    /// Whether this copy holds an encoder; one for readers does not.
     pub fn has_encoder(&self) -> bool {
-        match (self.manifest.family, &self.manifest.encoder) {
-            (Family::Autoregressive | Family::Predictor, _) => true,
-            (_, Some(_)) => self.fixed_program().is_some(),
-            (_, None) => self.encoder_onnx().is_some(),
-        }
+        if self.manifest.encoder.is_some() { self.fixed_program().is_some() } else { self.encoder_onnx().is_some() }
+    }
+
+    /// Whether this copy can be written with: it holds its encoder, or its family has none.
+    pub fn can_encode(&self) -> bool {
+        self.manifest.family != Family::Autoencoder || self.has_encoder()
     }
 
     /// The length of the [`Contents::DecoderOnly`] form: what reports call the model's bytes. 0 for a predictor, which no
@@ -241,7 +248,7 @@ impl Bundle {
     /// The encoder. A network is loaded once: by our own engine if it has every operator, else by ONNX Runtime. A
     /// fixed-point program is run by `fixed`, and by nothing else ([`crate::Registry::encoder`] passes the host's).
     pub fn encoder(&self, fixed: Option<&dyn FixedEngine>) -> Result<Arc<dyn Encoder>> {
-        if matches!(self.manifest.family, Family::Autoregressive | Family::Predictor) {
+        if self.manifest.family != Family::Autoencoder {
             return Err(Error::model(format!(
                 "bundle {} predicts values from others and has no encoder: it gives no latents",
                 self.manifest.name

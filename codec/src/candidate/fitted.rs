@@ -6,7 +6,7 @@ use crate::entropy::Int;
 use crate::error::Result;
 use crate::params::Effort;
 use crate::predict::fitted::{self, Weights};
-use crate::predict::lorenzo::{MAX_AXES, working_extents};
+use crate::predict::lorenzo::MAX_AXES;
 use crate::predict::stream::{self, Ints};
 use crate::quantize::{Quantised, Quantiser};
 use crate::special::Specials;
@@ -20,7 +20,7 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
     if q.len() < 256 {
         return None;
     }
-    let extents = pad(&working_extents(part.shape));
+    let extents = fitted::extents_of(part.shape);
     let mut best = Prediction::new(q.clone(), &extents, part);
     let occurring = occurring_in(q);
     if !occurring.is_empty() {
@@ -43,20 +43,16 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
     part.specials.write(part.dtype(), &mut out);
     quantised.quantiser.write(&mut out);
     Exceptions::write(part.elements, &quantised.exceptions, &mut out);
-    for extent in extents {
-        out.varint(extent as u64);
-    }
+    fitted::write_extents(&extents, &mut out);
     occurring::write(&best.occurring, &mut out);
-    for &weight in best.weights.iter().flatten() {
-        out.varint_signed(weight.into());
-    }
+    fitted::write_weights(&best.weights, &mut out);
     out.raw(&stream::encode_plain(&best.residual, part.shape, &part.specials.classes, part.effort));
     Some(out.bytes)
 }
 
 /// Bytes that the weights take, about.
 pub(crate) fn weight_bytes(shape: &[usize]) -> usize {
-    fitted::sets(&pad(&working_extents(shape))).map(|set| fitted::n_taps(set) * 5 / 2).sum()
+    fitted::sets(&fitted::extents_of(shape)).map(|set| fitted::n_taps(set) * 5 / 2).sum()
 }
 
 /// What is coded, and its bits without contexts.
@@ -159,10 +155,4 @@ fn undo(residual: Ints, extents: &[usize; MAX_AXES], weights: &Weights, specials
         Ok::<_, Infallible>(if i < n_done { there } else { prediction.wrapping_add(residual) })
     });
     Ints::I64(wide)
-}
-
-fn pad(extents: &[usize]) -> [usize; MAX_AXES] {
-    let mut padded = [1; MAX_AXES];
-    padded[MAX_AXES - extents.len()..].copy_from_slice(extents);
-    padded
 }

@@ -99,11 +99,7 @@ type Bundles = Vec<Arc<Bundle>>;
 /// The bundles that take part: those that code parts, and those that predict columns.
 fn models(params: &Params, registry: &Registry) -> Result<(Bundles, Bundles)> {
     let is_predictor = |bundle: &Arc<Bundle>| bundle.manifest().family == FamilyName::Predictor;
-    let fits = |bundle: &Bundle| match family::of(bundle) {
-        _ if bundle.manifest().family == FamilyName::Predictor => family::predictor::fits(bundle, &params.shape),
-        Some(family) => family.fits(bundle, params.dtype, &params.shape),
-        None => Err(Error::unsupported("the model's family is unknown to this build")),
-    };
+    let fits = |bundle: &Bundle| bundle.check_fits(params.dtype, &params.shape);
     let models = match params.model {
         ModelChoice::None | ModelChoice::Auto if params.keep_outliers == Some(true) => {
             return Err(Error::invalid("keep_outliers: name the model whose density tells outliers"));
@@ -348,7 +344,7 @@ impl Auction<'_> {
                 // Nothing but the model knows outliers.
                 let cost_of_best = if params.keep_outliers == Some(true) { usize::MAX } else { cost_of_best };
                 let Some(to_beat) = cost_of_best.checked_sub(carried(bundle)) else { continue };
-                match family.encode(bundle, self.registry, part, to_beat) {
+                match family.encode(bundle, self.registry, part, Some(quantised), to_beat) {
                     Ok(Some(payload)) => {
                         let bytes = with_method(family.method(), payload);
                         if bytes.len() < to_beat {
@@ -379,7 +375,7 @@ impl Auction<'_> {
         let mut best: Option<Winner> = None;
         for bundle in &self.models {
             let Some(family) = family::of(bundle) else { continue };
-            if let Some(payload) = family.encode(bundle, self.registry, part, usize::MAX)? {
+            if let Some(payload) = family.encode(bundle, self.registry, part, None, usize::MAX)? {
                 let bytes = with_method(family.method(), payload);
                 match &mut best {
                     Some(best) => best.keep_smaller(bytes, Some(bundle.clone())),

@@ -46,7 +46,7 @@ const N_SMALL: usize = 27;
 const N_LARGE: usize = 48;
 
 #[inline(always)]
-pub(crate) fn token(magnitude: u64) -> usize {
+pub(crate) const fn token(magnitude: u64) -> usize {
     if magnitude < 4 {
         return magnitude as usize;
     }

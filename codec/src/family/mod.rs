@@ -9,8 +9,9 @@ pub(crate) use autoregressive::IntegerNetwork;
 
 use crate::bundle::{Bundle, Family as FamilyName};
 use crate::candidate::{Part, Target};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::params::Dtype;
+use crate::quantize::Quantised;
 use crate::registry::Registry;
 
 /// What the auction and the reader ask of a family.
@@ -24,8 +25,16 @@ pub(crate) trait Family: Sync {
     /// Whether a bundle can predict arrays like this; the error says why not.
     fn fits(&self, bundle: &Bundle, dtype: Dtype, shape: &[usize]) -> Result<()>;
 
-    /// Encodes a part if that may take fewer than `to_beat` bytes; `registry` has the bundle's encoder.
-    fn encode(&self, bundle: &Bundle, registry: &Registry, part: &Part<'_>, to_beat: usize) -> Result<Option<Vec<u8>>>;
+    /// Encodes a part if that may take fewer than `to_beat` bytes; `registry` has the bundle's encoder. `quantised` is the
+    /// part on its own; there is none where nothing but latents is kept.
+    fn encode(
+        &self,
+        bundle: &Bundle,
+        registry: &Registry,
+        part: &Part<'_>,
+        quantised: Option<&Quantised>,
+        to_beat: usize,
+    ) -> Result<Option<Vec<u8>>>;
 
     /// Decodes what [`Family::encode`] wrote.
     fn decode(&self, bundle: &Bundle, payload: &[u8], shape: &[usize], target: &mut Target<'_>) -> Result<()>;
@@ -42,4 +51,13 @@ pub(crate) fn of(bundle: &Bundle) -> Option<&'static dyn Family> {
 /// The family behind a method's number.
 pub(crate) fn by_method(method: u8) -> Option<&'static dyn Family> {
     FAMILIES.iter().copied().find(|f| f.method() == method)
+}
+
+/// Whether a bundle can serve arrays like this; the error says why not.
+pub(crate) fn check_fits(bundle: &Bundle, dtype: Dtype, shape: &[usize]) -> Result<()> {
+    match of(bundle) {
+        _ if bundle.manifest().family == FamilyName::Predictor => predictor::fits(bundle, shape),
+        Some(family) => family.fits(bundle, dtype, shape),
+        None => Err(Error::unsupported("the model's family is unknown to this build")),
+    }
 }

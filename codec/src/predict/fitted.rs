@@ -4,11 +4,11 @@
 //! count by their difference from the *anchor*, the nearest value that is always there, so that neither an offset of the
 //! array nor a neighbour beyond its edge matters. Weights are integers and so is all arithmetic of the reader.
 
-use super::lorenzo::MAX_AXES;
+use super::lorenzo::{MAX_AXES, working_extents};
 use crate::entropy::Int;
 use crate::error::{Error, Result};
 use crate::simd::{self, Kernel};
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 use std::marker::PhantomData;
 use std::result::Result as Outcome;
 
@@ -80,6 +80,22 @@ pub(crate) fn sets(extents: &[usize; MAX_AXES]) -> impl Iterator<Item = usize> +
 
 /// Weights of each set, as many as it has neighbours; none where no position belongs to it.
 pub(crate) type Weights = [Vec<i32>; N_SETS];
+
+/// The extents that prediction works along, with 1 for axes that are not there.
+pub(crate) fn extents_of(shape: &[usize]) -> [usize; MAX_AXES] {
+    let extents = working_extents(shape);
+    let mut padded = [1; MAX_AXES];
+    padded[MAX_AXES - extents.len()..].copy_from_slice(&extents);
+    padded
+}
+
+pub(crate) fn write_extents(extents: &[usize; MAX_AXES], out: &mut Writer) {
+    extents.iter().for_each(|&extent| out.varint(extent as u64));
+}
+
+pub(crate) fn write_weights(weights: &Weights, out: &mut Writer) {
+    weights.iter().flatten().for_each(|&weight| out.varint_signed(weight.into()));
+}
 
 /// Reads the extents of an array of `n` integers.
 pub(crate) fn read_extents(n: usize, input: &mut Reader<'_>) -> Result<[usize; MAX_AXES]> {

@@ -218,7 +218,11 @@ fn show(model: &str) -> Result<Outcome> {
         bundle.id(),
         bytes(bundle.to_bytes(Contents::Full).len() as u64),
         bytes(bundle.to_bytes(Contents::DecoderOnly).len() as u64),
-        if bundle.has_encoder() { "yes" } else { "no: can only read" },
+        match (bundle.has_encoder(), bundle.can_encode()) {
+            (true, _) => "yes",
+            (false, true) => "none: the family needs none",
+            (false, false) => "no: can only read",
+        },
         bundle.manifest_toml().trim_end()
     );
     if let Some(card) = bundle.card() {

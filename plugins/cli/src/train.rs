@@ -227,11 +227,16 @@ mod training {
                 measured: &measured,
                 is_interrupted,
             };
+            self.save(&bundle)?;
+            log::write(&log.json(), &self.output)?;
+            Ok(self.outcome(&log, best))
+        }
+
+        /// Writes the bundle where it is to be.
+        pub(super) fn save(&self, bundle: &Bundle) -> Result<()> {
             let (output, mut file) = Output::create(&self.output, self.force)?;
             file.write_all(&bundle.to_bytes(Contents::Full)).in_file(&self.output)?;
-            output.commit()?;
-            log.write(&self.output)?;
-            Ok(self.outcome(&log, best))
+            output.commit()
         }
 
         fn family(&self, dataset: &Dataset) -> FamilyName {
@@ -240,9 +245,7 @@ mod training {
                 || self.latents.is_some()
                 || self.tile.is_some()
                 || !self.hidden.is_empty()
-                || self.epochs.is_some() && dataset.is_table
-                || self.batch.is_some() && dataset.is_table
-                || self.learning_rate.is_some() && dataset.is_table
+                || dataset.is_table && (self.epochs.is_some() || self.batch.is_some() || self.learning_rate.is_some())
                 || self.density
                 || self.remove_outliers.is_some()
                 || self.config.is_some()

@@ -8,7 +8,7 @@
 //! that filters every dataset of a file (`h5repack -f`) can pass it through a filter, least of all a lossy one. The
 //! group's name is one that netCDF accepts: `nccopy` gives up on a whole file over a name that starts with a dot.
 
-use crate::cd_values::Request;
+use crate::cd_values::{Array, Request};
 use crate::h5::{Api, H5_DEFAULT, Handle, Herr, Hid};
 use baler_codec::bundle::{Bundle, BundleId, BundleSource, Contents, Family, MemorySource};
 use baler_codec::{Error, ModelChoice, Registry, Result, Warnings};
@@ -108,7 +108,7 @@ pub(crate) fn find(api: Option<&'static Api>, id: &BundleId) -> Result<Arc<Bundl
     let sources = sources(api);
     for source in &sources {
         if let Ok(Some(bundle)) = source.find(id) {
-            if bundle.has_encoder() {
+            if bundle.can_encode() {
                 return Ok(bundle);
             }
             found.get_or_insert(bundle);
@@ -121,37 +121,17 @@ pub(crate) fn find(api: Option<&'static Api>, id: &BundleId) -> Result<Arc<Bundl
     }
 }
 
-/// Whether the model can stand for whole tiles of a chunk of this shape, or predict its values from those around.
-pub(crate) fn fits(bundle: &Bundle, shape: &[usize]) -> bool {
-    if bundle.manifest().family == Family::Autoregressive {
-        return shape.iter().filter(|&&extent| extent > 1).count() >= 2;
-    }
-    let tile = &bundle.manifest().input.tile;
-    tile.len() <= shape.len() && tile.iter().rev().zip(shape.iter().rev()).all(|(tile, extent)| tile <= extent)
-}
-
-/// What [`fits`] asks of a chunk, for people.
-pub(crate) fn needs(bundle: &Bundle) -> String {
-    match bundle.manifest().family {
-        Family::Autoregressive => {
-            "it predicts values of fields from those around, so two axes must be longer than 1".into()
-        }
-        _ => format!(
-            "it stands for tiles of {:?}, and the trailing axes of a chunk must be at least as long",
-            bundle.manifest().input.tile
-        ),
-    }
-}
-
 /// Among the user's own bundles, the one that `auto` should try on chunks of this shape: the tile that covers most of
 /// a chunk, then the last name. Its decoder must be small against the data, of which nothing is known but the size of
 /// one chunk, since the file will carry it.
-pub(crate) fn pick_for_auto(shape: &[usize], chunk_bytes: usize) -> Option<Arc<Bundle>> {
+pub(crate) fn pick_for_auto(array: &Array, chunk_bytes: usize) -> Option<Arc<Bundle>> {
     standard()
         .iter()
         .skip(1)
         .flat_map(|source| source.list())
-        .filter(|b| fits(b, shape) && b.has_encoder() && !is_builtin(&b.id()))
+        // Formulas are for tables that are known as such.
+        .filter(|b| b.manifest().family != Family::Predictor && b.can_encode() && !is_builtin(&b.id()))
+        .filter(|b| b.check_fits(array.dtype, &array.shape).is_ok())
         .filter(|b| b.decoder_bytes() <= chunk_bytes / 4)
         .max_by_key(|b| (b.manifest().tile_values(), b.manifest().name.clone()))
 }

@@ -206,7 +206,7 @@ unsafe fn check_position(api: &Api, dcpl: Hid) -> Result<()> {
 /// is enough to read and not to write; within a bound the other candidates can do the work.
 fn drop_unusable_model(api: &'static Api, request: &mut Request) {
     let ModelChoice::Bundle(id) = request.model else { return };
-    if request.bound != Bound::Latent && bundles::find(Some(api), &id).is_ok_and(|b| !b.has_encoder()) {
+    if request.bound != Bound::Latent && bundles::find(Some(api), &id).is_ok_and(|b| !b.can_encode()) {
         request.model = ModelChoice::Auto;
     }
 }
@@ -223,14 +223,9 @@ fn choose_model(api: &'static Api, mut request: Request, store: bool) -> Result<
         }
         ModelChoice::Bundle(id) => {
             let bundle = bundles::find(Some(api), &id)?;
-            let name = &bundle.manifest().name;
-            if !bundles::fits(&bundle, &array.shape) {
-                return Err(Error::invalid(format!(
-                    "bundle {name} ({id}) does not fit into chunks of {:?}: {}",
-                    array.shape,
-                    bundles::needs(&bundle)
-                )));
-            }
+            bundle
+                .check_fits(array.dtype, &array.shape)
+                .map_err(|e| e.context(format_args!("a chunk of {:?} and bundle {id}", array.shape)))?;
             match Registry::new().set_fixed_engine(baler_fpga::offload::host()).check_writes(&bundle) {
                 Err(e) if request.bound == Bound::Latent || e.kind() == ErrorKind::ModelMissing => return Err(e),
                 // The filter tells of it, and writes the data without the model.
@@ -243,7 +238,7 @@ fn choose_model(api: &'static Api, mut request: Request, store: bool) -> Result<
         }
         ModelChoice::Auto => {
             // With `embed`, readers have it in any case.
-            request.auto_bundle = bundles::pick_for_auto(&array.shape, array.len_bytes()?)
+            request.auto_bundle = bundles::pick_for_auto(array, array.len_bytes()?)
                 .filter(|bundle| !store || request.embed || bundles::write_to_file(api, bundle))
                 .map(|bundle| bundle.id());
         }

@@ -5,7 +5,7 @@ use crate::bench::{Bench, Need, Outcome, PLUGIN, checks, contains, failure, same
 use baler_codec::bundle::{Bundle, Contents};
 use baler_codec::{Bound, ModelChoice};
 use baler_hdf5::cd_values::Request;
-use baler_tests::walsh;
+use baler_tests::{around, walsh};
 use libtest_mimic::Trial;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             by_h5repack,
         ),
         bench.trial("hdf5::models::in_the_file_by_h5py", &[Need::H5py], by_h5py),
+        bench.trial("hdf5::models::autoregressive", &[Need::H5py, REPACK, Need::Program("h5copy")], autoregressive),
         bench.trial("hdf5::models::in_the_chunk", &[Need::H5py, REPACK], in_the_chunk),
         bench.trial("hdf5::models::missing", &[Need::H5py, REPACK, Need::Program("h5copy")], missing),
         bench.trial("hdf5::models::spoilt", &[Need::H5py], spoilt),
@@ -113,6 +114,45 @@ fn by_h5py(bench: &Bench, folder: &Path) -> Outcome {
     }
     bench.case(folder, &["handles", "file.h5", &id], 4)?;
     bench.case(folder, &["swallows_itself", "file.h5", &id], 4)?;
+    Ok(notes)
+}
+
+/// A network that predicts values from those around: by name and by itself, through h5py and h5repack, with the file alone.
+fn autoregressive(bench: &Bench, folder: &Path) -> Outcome {
+    let error = |e: std::io::Error| e.to_string();
+    let bundle = around::steady("around");
+    let id = bundle.id().to_string();
+    std::fs::create_dir(folder.join("models")).map_err(error)?;
+    std::fs::write(folder.join("models/around.bundle"), bundle.to_bytes(Contents::Full)).map_err(error)?;
+    let field: Vec<u8> = around::field().iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(folder.join("field.raw"), field).map_err(error)?;
+    let [z, y, x] = around::FIELD;
+    let script = format!(
+        "import numpy as np, h5py; a = np.fromfile('field.raw', '<f4').reshape({z}, {y}, {x}); \
+         h5py.File('in.h5', 'w').create_dataset('d', data=a, chunks=a.shape); \
+         h5py.File('row.h5', 'w').create_dataset('d', data=a.ravel(), chunks=(4096,))"
+    );
+    success(bench.python(folder).args(["-c", &script]))?;
+    let auto = Request { model: ModelChoice::Auto, ..named(&bundle) };
+    for (request, path) in [(named(&bundle), "named.h5"), (auto, "auto.h5")] {
+        repack(bench, folder, &request, "in.h5", path)?;
+        bench.case(folder, &["models_in", path, &id], 1)?;
+        bench.case(folder, &["within", path, "d", "in.h5", "d", "2", "1e-3"], 2)?;
+    }
+    let mut command = bench.case_command(folder, &["write_with_model", "h5py.h5", "in.h5", &id, "file"]);
+    checks(success(command.env("BALER_MODEL_PATH", folder.join("models")))?, 2)?;
+    bench.case(folder, &["within", "h5py.h5", "d", "in.h5", "d", "2", "1e-3"], 2)?;
+    // The chunks do need it.
+    bench.run(folder, "h5copy", &["-i", "named.h5", "-o", "lonely.h5", "-s", "d", "-d", "d"])?;
+    let mut notes = bench.case(folder, &["missing", "lonely.h5", "d", &id, "lonely.h5", "/_baler/models"], 4)?;
+    // One axis has nothing around it but the values before: refused by name.
+    let argument = ud(&named(&bundle))?;
+    let mut command = bench.command(folder, "h5repack");
+    command.args(["--enable-error-stack", "-f", &argument, "row.h5", "refused.h5"]);
+    // h5repack 1.10 ends with 0 all the same.
+    let refused = command.env("BALER_MODEL_PATH", folder.join("models")).output().map_err(error)?;
+    contains(&String::from_utf8_lossy(&refused.stderr), "fewer than two axes")?;
+    notes.push(format!("{} bytes of {}", size(folder, "named.h5"), size(folder, "in.h5")));
     Ok(notes)
 }
 

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::inference::Network;
 use crate::params::Dtype;
 use crate::predict::stream;
+use crate::quantize::Quantised;
 use crate::registry::Registry;
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
@@ -67,7 +68,14 @@ impl Family for Autoencoder {
         Ok(())
     }
 
-    fn encode(&self, bundle: &Bundle, registry: &Registry, part: &Part<'_>, to_beat: usize) -> Result<Option<Vec<u8>>> {
+    fn encode(
+        &self,
+        bundle: &Bundle,
+        registry: &Registry,
+        part: &Part<'_>,
+        _: Option<&Quantised>,
+        to_beat: usize,
+    ) -> Result<Option<Vec<u8>>> {
         let is_exact_float = part.promise == Promise::Exact && part.dtype().is_float();
         if is_exact_float || matches!(part.promise, Promise::PwRel(_)) {
             return Ok(None);

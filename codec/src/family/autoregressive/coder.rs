@@ -28,10 +28,7 @@ const EXPECTED: [usize; N_SCALES] = {
     let mut table = [0; N_SCALES];
     let mut scale = 16;
     while scale < N_SCALES {
-        let magnitude = (4 + (scale as u64 & 3)) << (scale / 4 - 4) >> 2;
-        // As `token`, which is no constant function.
-        let top = magnitude.ilog2() as usize;
-        table[scale] = if magnitude < 4 { magnitude as usize } else { 2 * top + (magnitude >> (top - 1) & 1) as usize };
+        table[scale] = token((4 + (scale as u64 & 3)) << (scale / 4 - 4) >> 2);
         scale += 1;
     }
     table

@@ -15,16 +15,16 @@ mod network;
 mod training;
 
 use super::Family;
-use crate::bound::Promise;
 use crate::bundle::{Bundle, Family as FamilyName};
 use crate::candidate::{AUTOREGRESSIVE, Exceptions, Part, Target};
+use crate::entropy::Int;
 use crate::entropy::range::{BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
 use crate::params::{Dtype, Effort};
-use crate::predict::fitted::{self, Scan, Site, Visit};
+use crate::predict::fitted::{self, Scan, Site, Visit, Weights};
 use crate::predict::lorenzo::{MAX_AXES, working_extents};
 use crate::predict::stream::Ints;
-use crate::quantize::{Quantiser, quantise};
+use crate::quantize::{Quantised, Quantiser};
 use crate::registry::Registry;
 use crate::simd;
 use crate::special::Specials;
@@ -57,37 +57,41 @@ impl Family for Autoregressive {
         Ok(())
     }
 
-    fn encode(&self, bundle: &Bundle, _: &Registry, part: &Part<'_>, to_beat: usize) -> Result<Option<Vec<u8>>> {
-        if part.promise == Promise::None {
+    fn encode(
+        &self,
+        bundle: &Bundle,
+        _: &Registry,
+        part: &Part<'_>,
+        quantised: Option<&Quantised>,
+        to_beat: usize,
+    ) -> Result<Option<Vec<u8>>> {
+        let Some(quantised) = quantised else {
             return Err(Error::invalid(format!(
                 "the bound `latent` keeps a model's latents and nothing else: model {} has none",
                 bundle.manifest().name
             )));
-        }
+        };
         let network = bundle.integer_network()?;
-        let quantised = quantise(part.elements, part.specials, part.promise);
         // Wide integers are bits of floats or keys, not samples of a field.
         let Ints::I32(q) = &quantised.q else { return Ok(None) };
-        let extents = pad(&working_extents(part.shape));
-        let mut values: Vec<i64> = q.iter().map(|&q| q.into()).collect();
+        let extents = fitted::extents_of(part.shape);
         let n_samples = if part.effort == Effort::Max { 1 << 14 } else { 1 << 13 };
-        let weights = fitted::fit(&values, &extents, n_samples, |i| !part.specials.is_masked(i));
-        let mut coder = Encoder::new();
-        let sites = Sites::new(&extents, network, part.specials, &mut coder);
-        let Ok(()) =
-            simd::run(Scan { values: &mut values, extents: &extents, weights: &weights, visit: Writes { sites, q } });
+        let weights = fitted::fit(q, &extents, n_samples, |i| !part.specials.is_masked(i));
+        let model = Model { extents, weights, network, specials: part.specials };
+        let coded = if part.specials.classes.is_empty() {
+            model.write(q.clone())
+        } else {
+            // Values taken out hold their prediction, which may not fit 32 bits.
+            model.write(q.iter().map(|&q| i64::from(q)).collect())
+        };
 
         let mut out = Writer::default();
         part.specials.write(part.dtype(), &mut out);
         quantised.quantiser.write(&mut out);
         Exceptions::write(part.elements, &quantised.exceptions, &mut out);
-        for extent in extents {
-            out.varint(extent as u64);
-        }
-        for &weight in weights.iter().flatten() {
-            out.varint_signed(weight.into());
-        }
-        out.raw(&coder.finish());
+        fitted::write_extents(&model.extents, &mut out);
+        fitted::write_weights(&model.weights, &mut out);
+        out.raw(&coded);
         Ok((out.bytes.len() < to_beat).then_some(out.bytes))
     }
 
@@ -104,16 +108,46 @@ impl Family for Autoregressive {
         if n >> 19 > coded.len() + 8 {
             return Err(Error::corrupt(format!("{} bytes of range coding cannot hold {n} values", coded.len())));
         }
-        let mut coder = Decoder::new(coded);
-        let mut values = vec![0; n];
-        let sites = Sites::new(&extents, bundle.integer_network()?, &specials, &mut coder);
-        let Ok(()) =
-            simd::run(Scan { values: &mut values, extents: &extents, weights: &weights, visit: Reads { sites } });
-        coder.finish()?;
-        quantiser.decode_all(target.dtype, &Ints::I64(values), target.out);
+        let model = Model { extents, weights, network: bundle.integer_network()?, specials: &specials };
+        let values = match model.read(coded, n)? {
+            Some(narrow) => Ints::I32(narrow),
+            None => Ints::I64(model.read(coded, n)?.expect("64 bits hold all values")),
+        };
+        quantiser.decode_all(target.dtype, &values, target.out);
         exceptions.restore(target);
         target.restore(&specials);
         Ok(())
+    }
+}
+
+/// All that predictions of a part come from.
+struct Model<'a> {
+    extents: [usize; MAX_AXES],
+    weights: Weights,
+    network: &'a IntegerNetwork,
+    specials: &'a Specials,
+}
+
+impl Model<'_> {
+    fn write<I: Int>(&self, mut values: Vec<I>) -> Vec<u8> {
+        let mut coder = Encoder::new();
+        let Ok(()) = self.scan(&mut values, Writes(Sites::new(self, &mut coder)));
+        coder.finish()
+    }
+
+    /// `None` if a value does not fit the width.
+    fn read<I: Int>(&self, coded: &[u8], n: usize) -> Result<Option<Vec<I>>> {
+        let mut coder = Decoder::new(coded);
+        let mut values = vec![I::default(); n];
+        if self.scan(&mut values, Reads(Sites::new(self, &mut coder))).is_err() {
+            return Ok(None);
+        }
+        coder.finish()?;
+        Ok(Some(values))
+    }
+
+    fn scan<I: Int, V: Visit<I>>(&self, values: &mut [I], visit: V) -> std::result::Result<(), V::Error> {
+        simd::run(Scan { values, extents: &self.extents, weights: &self.weights, visit })
     }
 }
 
@@ -122,19 +156,21 @@ struct Sites<'a, C> {
     neighbours: Neighbours,
     network: &'a IntegerNetwork,
     specials: &'a Specials,
-    model: Coder,
+    contexts: Coder,
     coder: &'a mut C,
 }
 
 impl<'a, C: BitCoder> Sites<'a, C> {
-    fn new(extents: &[usize; MAX_AXES], network: &'a IntegerNetwork, specials: &'a Specials, coder: &'a mut C) -> Self {
-        Self { neighbours: Neighbours::new(extents), network, specials, model: Coder::new(extents), coder }
+    fn new(model: &'a Model<'_>, coder: &'a mut C) -> Self {
+        let (neighbours, contexts) = (Neighbours::new(&model.extents), Coder::new(&model.extents));
+        Self { neighbours, network: model.network, specials: model.specials, contexts, coder }
     }
 
+    /// The value of a site: `value` where it is written, found where it is read.
     #[inline(always)]
-    fn visit(&mut self, values: &[i64], site: &Site, value: impl FnOnce() -> i64) -> i64 {
+    fn visit<I: Int>(&mut self, values: &[I], site: &Site, value: i64) -> i64 {
         if site.x == 0 {
-            self.model.begin_row();
+            self.contexts.begin_row();
         }
         let (inputs, unit) = self.neighbours.inputs(values, site);
         let said = self.network.run(&inputs);
@@ -142,40 +178,32 @@ impl<'a, C: BitCoder> Sites<'a, C> {
             // Values taken out hold their prediction.
             return Coder::predicted(site, said, unit);
         }
-        self.model.value(self.coder, value(), site, said, unit)
+        self.contexts.value(self.coder, value, site, said, unit)
     }
 }
 
-struct Writes<'a> {
-    sites: Sites<'a, Encoder>,
-    q: &'a [i32],
-}
+struct Writes<'a>(Sites<'a, Encoder>);
 
-impl Visit<i64> for Writes<'_> {
+impl<I: Int> Visit<I> for Writes<'_> {
     type Error = Infallible;
 
     #[inline(always)]
-    fn visit(&mut self, values: &[i64], site: &Site) -> std::result::Result<i64, Infallible> {
-        let value = i64::from(self.q[site.i]);
-        Ok(self.sites.visit(values, site, || value))
+    fn visit(&mut self, values: &[I], site: &Site) -> std::result::Result<I, Infallible> {
+        let there = values[site.i];
+        Ok(I::from_i64(self.0.visit(values, site, there.to_i64())).unwrap_or(there))
     }
 }
 
-struct Reads<'a, 'c> {
-    sites: Sites<'a, Decoder<'c>>,
-}
+struct Reads<'a, 'c>(Sites<'a, Decoder<'c>>);
 
-impl Visit<i64> for Reads<'_, '_> {
-    type Error = Infallible;
+/// A value is wider than the integers that are to hold it.
+struct Wide;
+
+impl<I: Int> Visit<I> for Reads<'_, '_> {
+    type Error = Wide;
 
     #[inline(always)]
-    fn visit(&mut self, values: &[i64], site: &Site) -> std::result::Result<i64, Infallible> {
-        Ok(self.sites.visit(values, site, || 0))
+    fn visit(&mut self, values: &[I], site: &Site) -> std::result::Result<I, Wide> {
+        I::from_i64(self.0.visit(values, site, 0)).ok_or(Wide)
     }
-}
-
-fn pad(extents: &[usize]) -> [usize; MAX_AXES] {
-    let mut padded = [1; MAX_AXES];
-    padded[MAX_AXES - extents.len()..].copy_from_slice(extents);
-    padded
 }

@@ -3,6 +3,7 @@
 //!
 //! All integers; fractions have [`FRACTION_BITS`] bits unless said otherwise.
 
+use crate::entropy::Int;
 use crate::predict::fitted::{self, IN_PLANE, PLANE_BEFORE, ROUND, Site, Walk};
 use crate::predict::lorenzo::MAX_AXES;
 
@@ -95,10 +96,10 @@ impl Neighbours {
 
     /// The network's inputs at a site, and their unit. A neighbour beyond the edge counts as equal to the nearest value.
     #[inline(always)]
-    pub fn inputs(&self, values: &[i64], site: &Site) -> ([i16; N_INPUTS], Unit) {
+    pub fn inputs<I: Int>(&self, values: &[I], site: &Site) -> ([i16; N_INPUTS], Unit) {
         let has_plane = site.at[1] > 0;
         let mut differences = [0i32; N_NEIGHBOURS];
-        let cut = |v: i64| v.wrapping_sub(site.anchor).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE) as i32;
+        let cut = |v: I| v.to_i64().wrapping_sub(site.anchor).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE) as i32;
         let n = if has_plane { N_NEIGHBOURS } else { N_IN_PLANE };
         if site.has_all {
             for (d, offset) in differences[..n].iter_mut().zip(&self.offsets) {

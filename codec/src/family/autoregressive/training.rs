@@ -2,7 +2,6 @@
 
 use super::neighbours::{self, FRACTION_BITS, Neighbours};
 use crate::predict::fitted::{self, ROUND, Scan, Site, Visit};
-use crate::predict::lorenzo::working_extents;
 use crate::simd;
 use std::convert::Infallible;
 
@@ -30,33 +29,31 @@ impl Samples {
     ///
     /// `q` holds the integers in C order of `shape`: multiples of twice the bound.
     pub fn add(&mut self, q: &[i32], shape: &[usize], wanted: impl FnMut(usize) -> bool) {
-        let extents = super::pad(&working_extents(shape));
-        let mut values: Vec<i64> = q.iter().map(|&q| q.into()).collect();
-        let weights = fitted::fit(&values, &extents, 1 << 13, |_| true);
-        let visit = Collects { neighbours: Neighbours::new(&extents), q, wanted, samples: self };
-        let Ok(()) = simd::run(Scan { values: &mut values, extents: &extents, weights: &weights, visit });
+        let extents = fitted::extents_of(shape);
+        let weights = fitted::fit(q, &extents, 1 << 13, |_| true);
+        let visit = Collects { neighbours: Neighbours::new(&extents), wanted, samples: self };
+        let Ok(()) = simd::run(Scan { values: &mut q.to_vec(), extents: &extents, weights: &weights, visit });
     }
 }
 
 struct Collects<'a, W> {
     neighbours: Neighbours,
-    q: &'a [i32],
     wanted: W,
     samples: &'a mut Samples,
 }
 
-impl<W: FnMut(usize) -> bool> Visit<i64> for Collects<'_, W> {
+impl<W: FnMut(usize) -> bool> Visit<i32> for Collects<'_, W> {
     type Error = Infallible;
 
     #[inline(always)]
-    fn visit(&mut self, values: &[i64], site: &Site) -> Result<i64, Infallible> {
-        let value = i64::from(self.q[site.i]);
+    fn visit(&mut self, values: &[i32], site: &Site) -> Result<i32, Infallible> {
+        let value = values[site.i];
         if (self.wanted)(site.i) {
             let (inputs, unit) = self.neighbours.inputs(values, site);
             let linear = site.sum.wrapping_sub(ROUND) as f64 / f64::from(1u32 << fitted::FRACTION_BITS);
             let fraction = 1.0 / (1 << FRACTION_BITS) as f32;
             self.samples.inputs.extend(inputs.iter().map(|&v| f32::from(v) * fraction));
-            self.samples.above_linear.push((value.wrapping_sub(site.anchor) as f64 - linear) as f32);
+            self.samples.above_linear.push((i64::from(value).wrapping_sub(site.anchor) as f64 - linear) as f32);
             self.samples.unit.push((unit.steps() as f64 / 65536.0) as f32);
             self.samples.log2_unit.push(unit.log2() as f32 * fraction);
         }

@@ -2,19 +2,18 @@
 
 use super::TrainArgs;
 use super::display::{Display, epoch_json};
+use super::log;
 use super::measured::Measured;
 use super::split::Split;
 use super::training::with_provenance;
 use crate::dataset::Dataset;
-use crate::failure::{InFile, Result};
+use crate::failure::Result;
 use crate::outcome::{Outcome, bytes, number};
-use crate::output::Output;
-use crate::train_log::{SCHEMA, path_of};
+use crate::train_log::SCHEMA;
 use baler_codec::bundle::Contents;
 use baler_models::energy::Meter;
 use baler_models::train::{self, run_autoregressive};
 use serde_json::json;
-use std::io::Write;
 use std::sync::Arc;
 
 pub fn run(args: &TrainArgs, dataset: &Dataset, split: &Split, quiet: bool) -> Result<Outcome> {
@@ -34,9 +33,7 @@ pub fn run(args: &TrainArgs, dataset: &Dataset, split: &Split, quiet: bool) -> R
     let bundle = Arc::new(with_provenance(&trained.bundle, &training.values, dataset, split)?);
     let held = dataset.select(&|i| *split == Split::All || !split.trains_on(i));
     let measured = Measured::of(&bundle, &dataset.array, &held, dataset.is_table, split.measured(dataset.rows()))?;
-    let (output, mut file) = Output::create(&args.output, args.force)?;
-    file.write_all(&bundle.to_bytes(Contents::Full)).in_file(&args.output)?;
-    output.commit()?;
+    args.save(&bundle)?;
     let log = json!({
         "schema": SCHEMA,
         "name": options.name,
@@ -58,10 +55,7 @@ pub fn run(args: &TrainArgs, dataset: &Dataset, split: &Split, quiet: bool) -> R
         "energy_source": energy.source,
         "measured": measured.json(),
     });
-    let path = path_of(&args.output);
-    let (output, mut file) = Output::create(&path, true)?;
-    writeln!(file, "{log:#}").in_file(&path)?;
-    output.commit()?;
+    let path = log::write(&log, &args.output)?;
     let mut text = format!(
         "{}: model {} ({}), network {}, trained on {} values in {:.0?} with {:.0} J ({})",
         args.output.display(),

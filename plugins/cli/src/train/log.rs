@@ -14,7 +14,7 @@ use baler_models::energy::Energy;
 use baler_models::train::{Options, Report};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a log tells.
 pub struct Log<'a> {
@@ -60,12 +60,13 @@ impl Log<'_> {
             "measured": measured.json(),
         })
     }
+}
 
-    /// Writes it beside the bundle.
-    pub fn write(&self, bundle: &Path) -> Result<()> {
-        let path = path_of(bundle);
-        let (output, mut file) = Output::create(&path, true)?;
-        writeln!(file, "{:#}", self.json()).in_file(&path)?;
-        output.commit()
-    }
+/// Writes a log beside the bundle; where it is then.
+pub fn write(log: &Value, bundle: &Path) -> Result<PathBuf> {
+    let path = path_of(bundle);
+    let (output, mut file) = Output::create(&path, true)?;
+    writeln!(file, "{log:#}").in_file(&path)?;
+    output.commit()?;
+    Ok(path)
 }

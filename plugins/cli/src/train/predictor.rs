@@ -1,18 +1,17 @@
 //! Training of the family `predictor`: formulas between the columns of a table.
 
 use super::TrainArgs;
+use super::log;
 use super::measured::Measured;
 use super::split::Split;
 use super::training::put_provenance;
 use crate::dataset::Dataset;
 use crate::failure::{Failure, InFile, Result};
 use crate::outcome::{Outcome, number, table};
-use crate::output::Output;
-use crate::train_log::{SCHEMA, path_of};
+use crate::train_log::SCHEMA;
 use baler_codec::bundle::{Bundle, ColumnFormula, Contents, Family, Manifest, Predictor};
 use baler_models::relations::{self, Found};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,9 +33,7 @@ pub fn run(args: &TrainArgs, dataset: &Dataset, split: &Split) -> Result<Outcome
     let bundle = Arc::new(bundle(args, dataset, split, &values, &found)?);
     let held = dataset.select(&|i| *split == Split::All || !split.trains_on(i));
     let measured = Measured::of(&bundle, &dataset.array, &held, true, split.measured(dataset.rows()))?;
-    let (output, mut file) = Output::create(&args.output, args.force)?;
-    file.write_all(&bundle.to_bytes(Contents::Full)).in_file(&args.output)?;
-    output.commit()?;
+    args.save(&bundle)?;
     let formulas: Vec<Value> = found
         .iter()
         .map(|f| {
@@ -61,10 +58,7 @@ pub fn run(args: &TrainArgs, dataset: &Dataset, split: &Split) -> Result<Outcome
         "elapsed_s": elapsed_s,
         "measured": measured.json(),
     });
-    let path = path_of(&args.output);
-    let (output, mut file) = Output::create(&path, true)?;
-    writeln!(file, "{log:#}").in_file(&path)?;
-    output.commit()?;
+    let path = log::write(&log, &args.output)?;
 
     let mut rows = vec![vec!["column".into(), "=".into(), "bits saved at 1e-2, 1e-3, 1e-4, 1e-5".into()]];
     for f in &found {
