@@ -68,9 +68,12 @@ impl Seek for OutputFile {
 }
 
 impl Output {
-    /// Refuses to overwrite without `force`, before any work is done.
+    /// Refuses to overwrite without `force`, before any work is done, and to put a file in the place of a device. A
+    /// link keeps pointing to what it names, which is replaced.
     pub fn create(destination: &Path, force: bool) -> Result<(Self, OutputFile)> {
         refuse_overwrite(destination, force)?;
+        let target = std::fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
+        let destination = target.as_path();
         let folder = match destination.parent() {
             Some(p) if !p.as_os_str().is_empty() => p,
             _ => Path::new("."),
@@ -111,11 +114,19 @@ impl Output {
     }
 }
 
-/// An error if something is there and may not be replaced.
+/// An error if something is there and may not be replaced; devices, pipes and folders never may.
 pub fn refuse_overwrite(destination: &Path, force: bool) -> Result<()> {
     if !force && destination.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!(
             "{} exists already: choose another name, or --force to replace it",
+            destination.display()
+        )));
+    }
+    // Renaming onto /dev/null takes the device away from every other program of the machine.
+    if destination.metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(Failure::usage(format!(
+            "{} is not a file: outputs are written under another name and renamed, so that they are whole or not \
+             there; name a file",
             destination.display()
         )));
     }

@@ -45,6 +45,31 @@ fn nothing_is_overwritten_without_force() {
     p.run(0, "verify in.npy out.baler");
 }
 
+#[cfg(unix)]
+#[test]
+fn devices_are_never_replaced_and_links_stay_links() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let p = Place::new();
+    p.write("in.npy", &field_npy(20));
+    let made = std::process::Command::new("mkfifo").arg(p.path("pipe.baler")).status().unwrap();
+    assert!(made.success());
+    symlink("pipe.baler", p.path("to-pipe.baler")).unwrap();
+    std::fs::create_dir(p.path("folder.baler")).unwrap();
+    for output in ["pipe.baler", "to-pipe.baler", "folder.baler"] {
+        assert!(
+            p.run(2, &format!("compress in.npy {output} --lossless --force")).contains("is not a file"),
+            "{output}"
+        );
+    }
+    assert!(p.path("pipe.baler").symlink_metadata().unwrap().file_type().is_fifo());
+
+    p.write("out.baler", b"old");
+    symlink("out.baler", p.path("link.baler")).unwrap();
+    p.run(0, "compress in.npy link.baler --lossless --force");
+    assert!(p.path("link.baler").symlink_metadata().unwrap().is_symlink());
+    p.run(0, "verify in.npy out.baler");
+}
+
 #[test]
 fn missing_and_unreadable_files_are_1() {
     let p = Place::new();

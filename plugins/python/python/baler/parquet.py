@@ -296,6 +296,9 @@ def _write_options(row_group_rows: int | None = None, source: str | None = None,
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """Another name to write to, which becomes `path` at the end: the file is whole or not there."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a file: tables are written under another name and renamed; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unfinished")
     try:
