@@ -114,7 +114,7 @@ fn coding(q: &[i32]) -> Vec<Kernel> {
     lorenzo::forward(&mut residual, &EXTENTS, &[1; 3]);
     let n_bytes = 4 * q.len();
     let lattice = Lattice { extents: &EXTENTS, classes: &[] };
-    let hints = Hints { effort: Effort::Default, is_residual: true, lattice };
+    let hints = Hints { effort: Effort::Default, is_residual: true, lattice, is_beside_network: false };
     [entropy::PCO, entropy::NARROW, entropy::CONTEXT, entropy::MIXED, entropy::RANS]
         .into_iter()
         .flat_map(|coder| {

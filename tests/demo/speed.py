@@ -5,7 +5,7 @@
     .venv/bin/python tests/demo/speed.py scaling --sizes 1,16,256,8192      # MiB; the last takes a while
     .venv/bin/python tests/demo/speed.py -o docs/benchmarks/0.1.0.json
 
-Rows: inference, encoders, fields, models, tables, threads, memory, plugin, allocations, scaling; all but the last unless
+Rows: inference, encoders, fields, models, tables, auction, threads, memory, plugin, allocations, scaling; all but the last unless
 named. Prints what was measured (the median; over sets of data the geometric mean), over how many, the spread (smallest to largest), and the target. Ratios of speeds are of two
 programs run one after the other; seconds are of the processor where one core is meant, and of the clock where threads are.
 """
@@ -160,6 +160,19 @@ class Run:
             path = f"decode of tables, effort {effort} / pcodec of their quantised columns"
             self.table.add(path, 0.4, ratios, of=geometric_mean)
 
+    def auction(self):
+        """Encoding at the default effort over encoding with nothing but the candidate that wins."""
+        names = ["quantised", "numbers", "interpolated", "wavelet", "fitted", "related", "autoencoder", "autoregressive"]
+        for what, files in (("fields", self.field_files), ("tables", self.table_files)):
+            ratios = []
+            for file in files:
+                for name, results in self.bench([file], "--peers", "none", "--model", "none").items():
+                    won = {{"lorenzo": "quantised", "plain": "quantised"}.get(c, c) for c in results["baler"]["candidates"]}
+                    without = ",".join(n for n in names if n not in won)
+                    alone = self.bench([file], "--peers", "none", "--model", "none", "--without", without)[name]["baler"]
+                    ratios.append(alone["encode_mb_s"] / results["baler"]["encode_mb_s"])
+            self.table.add(f"time to encode, {what}, no model / the winners alone", 1.5, ratios, at_most=True, of=geometric_mean)
+
     def field(self, mib, name="field.npy"):
         """A file of this size, waves and noise, written piece by piece."""
         path = self.folder / name
@@ -253,7 +266,7 @@ def machine():
 
 
 def main():
-    default = ["inference", "encoders", "fields", "models", "tables", "threads", "memory", "plugin", "allocations"]
+    default = ["inference", "encoders", "fields", "models", "tables", "auction", "threads", "memory", "plugin", "allocations"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", choices=[*default, "scaling", []])
     parser.add_argument("--bin", default=ROOT / "target/release")

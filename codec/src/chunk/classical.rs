@@ -32,7 +32,8 @@ const CLASSICAL: [Classical; 5] = [
         encode: |part, quantised, _| Some(quantised::encode(part, quantised)),
         overhead: |_| 0,
         handicap: 1.0,
-        margin: 1.0,
+        // Differences at the edges of the sample take more.
+        margin: 1.05,
     },
     Classical {
         method: candidate::NUMBERS,

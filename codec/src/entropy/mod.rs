@@ -59,6 +59,8 @@ pub(crate) struct Hints<'a> {
     pub is_residual: bool,
     /// Which value lies beside which.
     pub lattice: Lattice<'a>,
+    /// A network runs for these values in decoding, too: a slower coder makes little difference.
+    pub is_beside_network: bool,
 }
 
 /// Encodes with the coder that gives the fewest bytes; from more than [`SAMPLE`] values on, with the one that did so for
@@ -128,7 +130,8 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     let contexts = rans.min(context);
     if contexts <= pco + pco / 8 {
         // The context coder takes three times as long: it has to gain something.
-        let coder = if rans <= context + context / 25 { RANS } else { CONTEXT };
+        let least_gain = if hints.is_beside_network { 0 } else { context / 25 };
+        let coder = if rans <= context + least_gain { RANS } else { CONTEXT };
         // Mixing takes ten times as long for each decision, which matters little where a value takes hardly an eighth of a bit.
         let is_sparse = contexts < n / 64;
         let mixes = is_sparse && mixed::encode(some, lattice).len() < contexts - contexts / 25;
@@ -190,7 +193,7 @@ pub(crate) fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) ->
 pub(crate) fn quick_len(values: &Ints) -> usize {
     fn of<I: Int>(values: &[I]) -> usize {
         let lattice = Lattice { extents: &[values.len()], classes: &[] };
-        let hints = Hints { effort: Effort::Fast, is_residual: false, lattice };
+        let hints = Hints { effort: Effort::Fast, is_residual: false, lattice, is_beside_network: false };
         pcodec::encode(values, hints).len().min(narrow::quick_len(values, false, 3))
     }
     match values {

@@ -88,9 +88,25 @@ impl FromIterator<i64> for Ints {
 
 /// Encodes an array of integers; those with a class other than 0 are not coded.
 pub(crate) fn encode(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
+    encode_at(values, shape, classes, Pace { effort, is_beside_network: false })
+}
+
+/// The same for what a network leaves: decoding takes its time anyway.
+pub(crate) fn encode_beside_network(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
+    encode_at(values, shape, classes, Pace { effort, is_beside_network: true })
+}
+
+/// What the coders' time is weighed against; see [`Hints`].
+#[derive(Clone, Copy)]
+struct Pace {
+    effort: Effort,
+    is_beside_network: bool,
+}
+
+fn encode_at(values: &Ints, shape: &[usize], classes: &[u8], pace: Pace) -> Vec<u8> {
     match values {
-        Ints::I32(v) => encode_width(v, shape, classes, effort),
-        Ints::I64(v) => encode_width(v, shape, classes, effort),
+        Ints::I32(v) => encode_width(v, shape, classes, pace),
+        Ints::I64(v) => encode_width(v, shape, classes, pace),
     }
 }
 
@@ -98,17 +114,18 @@ pub(crate) fn encode(values: &Ints, shape: &[usize], classes: &[u8], effort: Eff
 pub(crate) fn encode_plain(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
     let extents = lorenzo::working_extents(shape);
     let orders = vec![0; extents.len()];
+    let pace = Pace { effort, is_beside_network: false };
     match values {
-        Ints::I32(v) => encode_orders(v, &extents, &orders, classes, effort),
-        Ints::I64(v) => encode_orders(v, &extents, &orders, classes, effort),
+        Ints::I32(v) => encode_orders(v, &extents, &orders, classes, pace),
+        Ints::I64(v) => encode_orders(v, &extents, &orders, classes, pace),
     }
 }
 
-fn encode_width<I: Int>(values: &[I], shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
+fn encode_width<I: Int>(values: &[I], shape: &[usize], classes: &[u8], pace: Pace) -> Vec<u8> {
     let extents = lorenzo::working_extents(shape);
-    orders_to_try(values, &extents, effort)
+    orders_to_try(values, &extents, pace.effort)
         .iter()
-        .map(|orders| encode_orders(values, &extents, orders, classes, effort))
+        .map(|orders| encode_orders(values, &extents, orders, classes, pace))
         .min_by_key(Vec::len)
         .expect("at least one choice is tried")
 }
@@ -136,7 +153,7 @@ fn orders_to_try<I: Int>(values: &[I], extents: &[usize], effort: Effort) -> Vec
     tries
 }
 
-fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes: &[u8], effort: Effort) -> Vec<u8> {
+fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes: &[u8], pace: Pace) -> Vec<u8> {
     let mut out = Writer::default();
     out.u8(I::SIZE_BYTES as u8);
     out.u8(extents.len() as u8);
@@ -145,7 +162,8 @@ fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes
         out.u8(order);
     }
     let is_residual = orders.iter().any(|&o| o > 0);
-    let hints = Hints { effort, is_residual, lattice: Lattice { extents, classes } };
+    let lattice = Lattice { extents, classes };
+    let hints = Hints { effort: pace.effort, is_residual, lattice, is_beside_network: pace.is_beside_network };
     let differences = if classes.is_empty() {
         let mut differences = Cow::Borrowed(values);
         if is_residual {

@@ -116,7 +116,12 @@ impl<'a> EncoderSide<'a> {
         Exceptions::write(self.part.elements, &exceptions, &mut out);
         latents.write(&self.tiling, self.part.effort, &mut out);
         if let Some(residual) = residual {
-            out.raw(&stream::encode(&residual, self.part.shape, &self.part.specials.classes, self.part.effort));
+            out.raw(&stream::encode_beside_network(
+                &residual,
+                self.part.shape,
+                &self.part.specials.classes,
+                self.part.effort,
+            ));
         }
         Ok(Some(out.bytes))
     }
