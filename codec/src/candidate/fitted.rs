@@ -96,18 +96,27 @@ fn residual<I: Int>(mut values: Vec<I>, extents: &[usize; MAX_AXES], weights: &W
 /// The integers that occur, rising, if they are few and far between.
 fn occurring_in(q: &[i32]) -> Vec<i64> {
     const MOST: usize = 1 << 14;
-    let (min, max) = q.iter().fold((i32::MAX, i32::MIN), |(min, max), &v| (min.min(v), max.max(v)));
-    let mut some: Vec<i32> = Vec::new();
-    for chunk in q.chunks(4 * MOST) {
-        some.extend_from_slice(chunk);
-        some.sort_unstable();
-        some.dedup();
-        if some.len() > MOST {
-            return Vec::new();
+    const SLOT_BITS: u32 = 16;
+    let most = MOST.min(q.len() / 8);
+    // Open addressing: no slot is far from where it belongs while three in four are free.
+    let mut slots: Vec<Option<i32>> = vec![None; 1 << SLOT_BITS];
+    let mut some = Vec::new();
+    for &v in q {
+        let mut at = ((v as u32).wrapping_mul(0x9e37_79b1) >> (32 - SLOT_BITS)) as usize;
+        while slots[at].is_some_and(|there| there != v) {
+            at = (at + 1) % slots.len();
+        }
+        if slots[at].is_none() {
+            if some.len() == most {
+                return Vec::new();
+            }
+            slots[at] = Some(v);
+            some.push(i64::from(v));
         }
     }
-    let is_sparse = (some.len() as i64) * 5 / 4 < i64::from(max) - i64::from(min) && some.len() < q.len() / 8;
-    if is_sparse { some.into_iter().map(i64::from).collect() } else { Vec::new() }
+    some.sort_unstable();
+    let range = some.last().zip(some.first()).map_or(0, |(max, min)| max - min);
+    if (some.len() as i64) * 5 / 4 < range { some } else { Vec::new() }
 }
 
 pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {

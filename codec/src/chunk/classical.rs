@@ -22,7 +22,7 @@ pub(super) struct Classical {
     handicap: f64,
     /// How much larger than the smallest its bytes for a sample may be for the whole to be tried: more than 1 for what
     /// gains with the extents.
-    margin: f64,
+    margin: fn(Promise) -> f64,
 }
 
 /// The quickest first.
@@ -32,36 +32,36 @@ const CLASSICAL: [Classical; 5] = [
         encode: |part, quantised, _| Some(quantised::encode(part, quantised)),
         overhead: |_| 0,
         handicap: 1.0,
-        // Differences at the edges of the sample take more.
-        margin: 1.05,
+        // All bits of a value at an edge of the sample are a residual.
+        margin: |promise| if promise == Promise::Exact { 1.05 } else { 1.0 },
     },
     Classical {
         method: candidate::NUMBERS,
         encode: |part, _, to_beat| numbers_pay(part, to_beat).then(|| numbers::encode(part)).flatten(),
         overhead: |_| 0,
         handicap: 1.0,
-        margin: 1.15,
+        margin: |_| 1.15,
     },
     Classical {
         method: candidate::FITTED,
         encode: fitted::encode,
         overhead: |shape| fitted::weight_bytes(shape),
         handicap: 1.01,
-        margin: 1.0,
+        margin: |_| 1.0,
     },
     Classical {
         method: candidate::INTERPOLATED,
         encode: |part, _, to_beat| interpolated::encode(part, to_beat),
         overhead: |_| 0,
         handicap: 1.02,
-        margin: 1.0,
+        margin: |_| 1.0,
     },
     Classical {
         method: candidate::WAVELET,
         encode: |part, _, to_beat| wavelet::encode(part, to_beat),
         overhead: |_| 0,
         handicap: 1.03,
-        margin: 1.1,
+        margin: |_| 1.06,
     },
 ];
 
@@ -108,7 +108,8 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
     let mut costs = Vec::new();
     for &candidate in tried {
         let overhead = (candidate.overhead)(&shape);
-        let to_beat = (least * candidate.margin / scale) as usize;
+        // Estimates by which candidates give up are a little off.
+        let to_beat = (least * (candidate.margin)(part.promise) * 1.05 / scale) as usize;
         let Some(payload) = (candidate.encode)(&part, &quantised, to_beat.saturating_add(overhead)) else { continue };
         let growing = payload.len().saturating_sub(overhead) as f64;
         let bytes = (overhead as f64 + growing * scale) * candidate.handicap;
@@ -116,8 +117,9 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
         costs.push((bytes, candidate));
     }
     costs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let is_near = |&(bytes, c): &(f64, &Classical)| bytes < least * (c.margin)(part.promise);
     let near: Vec<&Classical> =
-        costs.iter().enumerate().filter(|(k, c)| *k == 0 || c.0 < least * c.1.margin).map(|(_, c)| c.1).collect();
+        costs.iter().enumerate().filter(|(k, c)| *k == 0 || is_near(c)).map(|(_, c)| c.1).collect();
     // Where hardly anything is left, the sample has seen hardly anything, and all are quick.
     (!near.is_empty() && least * 256.0 > whole as f64).then_some(near)
 }

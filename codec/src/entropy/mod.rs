@@ -25,6 +25,7 @@ pub(crate) use int::Int;
 
 use crate::error::{Error, Result};
 use crate::params::Effort;
+use crate::predict::search;
 use crate::predict::stream::Ints;
 use crate::wire::{Reader, Writer, unzigzag64, zigzag64};
 use context::Lattice;
@@ -79,7 +80,10 @@ pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
         Effort::Fast if values.len() < 64 => smallest(values, hints, &[PCO, NARROW]),
         Effort::Fast => smallest(values, hints, &[quick_coder(values, hints)]),
         Effort::Max => smallest(values, hints, &[RANS, CONTEXT, MIXED, PCO, NARROW, SHUFFLED]),
-        Effort::Default => smallest(values, hints, &shortlist(values, hints)),
+        Effort::Default => {
+            let Shortlist { coders, done } = shortlist(values, hints);
+            smallest_of(values, hints, &coders, done)
+        }
     }
 }
 
@@ -100,38 +104,57 @@ fn quick_coder<I: Int>(values: &[I], hints: Hints<'_>) -> u8 {
 /// Values that coders are compared on.
 const SAMPLE: usize = 1 << 15;
 
-/// The coders that may win, judged from values in the middle.
-fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
+/// The coders that may win, and what has been encoded with some coder to find out.
+struct Shortlist {
+    coders: Vec<u8>,
+    done: Vec<(u8, Vec<u8>)>,
+}
+
+/// Judged from values in the middle.
+fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     if values.len() < 2048 {
         // Little enough to try, but for what takes long to begin.
-        let context = context::encode(values, hints.lattice).len();
+        let context = context::encode(values, hints.lattice);
         let mut coders = vec![CONTEXT, PCO];
-        if narrow::quick_len(values, false, 3) <= context + context / 4 {
+        if narrow::quick_len(values, false, 3) <= context.len() + context.len() / 4 {
             coders.push(NARROW);
         }
-        return coders;
+        return Shortlist { coders, done: vec![(CONTEXT, context)] };
     }
     let (some, extents) = middle(values, hints.lattice, SAMPLE);
     let n = some.len();
     if some.iter().all(|v| *v == some[0]) {
         // What there is lies elsewhere; all coders are quick on it.
-        return vec![CONTEXT, MIXED, PCO, NARROW];
+        return Shortlist { coders: vec![CONTEXT, MIXED, PCO, NARROW], done: Vec::new() };
     }
     let lattice = Lattice { extents: &extents, classes: &[] };
-    let fast = Hints { effort: Effort::Fast, lattice, ..hints };
-    let (context, pco) = (context::encode(some, lattice).len(), pcodec::encode(some, fast).len());
+    let mut done = Vec::new();
+    let context = context::encode(some, lattice);
+    let context_len = context.len();
     // The tables in front weigh less on the whole than on some of it.
     let share = n as f64 / values.len() as f64;
-    let rans = rans::encode(some, lattice)
-        .map_or(usize::MAX, |(bytes, head)| bytes.len() - (head as f64 * (1.0 - share)) as usize);
-    let best = context.min(pco).min(rans);
+    let rans = rans::encode(some, lattice);
+    let rans_len =
+        rans.as_ref().map_or(usize::MAX, |(bytes, head)| bytes.len() - (*head as f64 * (1.0 - share)) as usize);
+    if n == values.len() && lattice.row_and_column() == hints.lattice.row_and_column() {
+        done.push((CONTEXT, context));
+        done.extend(rans.map(|(bytes, _)| (RANS, bytes)));
+    }
+    let contexts = rans_len.min(context_len);
+    // pco does not get much below the entropy of single values, and takes as long as all coders so far.
+    let pco = (search::bits_per_value(some) / 8.0 * n as f64) as usize;
+    let pco = if pco <= contexts + contexts / 8 {
+        pcodec::encode(some, Hints { effort: Effort::Fast, lattice, ..hints }).len()
+    } else {
+        pco
+    };
+    let best = contexts.min(pco);
     let mut coders = Vec::new();
     // Contexts see less of what is around in a sample than in the whole.
-    let contexts = rans.min(context);
     if contexts <= pco + pco / 8 {
         // The context coder takes three times as long: it has to gain something.
-        let least_gain = if hints.is_beside_network { 0 } else { context / 25 };
-        let coder = if rans <= context + least_gain { RANS } else { CONTEXT };
+        let least_gain = if hints.is_beside_network { 0 } else { context_len / 25 };
+        let coder = if rans_len <= context_len + least_gain { RANS } else { CONTEXT };
         // Mixing takes ten times as long for each decision, which matters little where a value takes hardly an eighth of a bit.
         let is_sparse = contexts < n / 64;
         let mixes = is_sparse && mixed::encode(some, lattice).len() < contexts - contexts / 25;
@@ -143,20 +166,23 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     // zstd's high levels take longer than all else together, so lower ones say whether they are worth it.
     let near = best + best / 32;
     let some_len = |level| narrow::quick_len(some, false, level);
-    let repeats_nearby = || some_len(1) <= best + best / 2 && some_len(12) <= best;
+    let repeats_nearby = || some_len(1) <= best + best / 2 && some_len(5) <= best + best / 4 && some_len(12) <= best;
     // Whole blocks may come again farther away than the sample reaches.
     let repeats_afar = || {
         let best = best as f64 * values.len() as f64 / n as f64;
         let whole = |level| narrow::quick_len(values, false, level) as f64;
         n < values.len() && whole(1) <= best * 1.35 && whole(3) * some_len(12) as f64 <= best * some_len(3) as f64
     };
-    let planes = narrow::quick_len(some, true, 7);
-    if planes <= near && planes < narrow::quick_len(some, false, 7) {
+    let planes = || {
+        let planes = |level| narrow::quick_len(some, true, level);
+        planes(1) <= near + near / 4 && planes(7) <= near && planes(7) < some_len(7)
+    };
+    if planes() {
         coders.push(SHUFFLED);
     } else if repeats_nearby() || repeats_afar() {
         coders.push(NARROW);
     }
-    coders
+    Shortlist { coders, done }
 }
 
 /// About so many values from the middle, whole planes or at least whole rows if that can be, and their extents.
@@ -175,7 +201,15 @@ fn middle<'a, I: Int>(values: &'a [I], lattice: Lattice<'_>, most: usize) -> (&'
 
 /// Encodes with the one of these coders that gives the fewest bytes.
 pub(crate) fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
+    smallest_of(values, hints, coders, Vec::new())
+}
+
+/// The same where some coders have encoded the values already.
+fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8], mut done: Vec<(u8, Vec<u8>)>) -> Vec<u8> {
     let candidates = coders.iter().filter_map(|&coder| {
+        if let Some(at) = done.iter().position(|d| d.0 == coder) {
+            return Some(with_id(coder, done.swap_remove(at).1));
+        }
         let payload = match coder {
             PCO => pcodec::encode(values, hints),
             NARROW => narrow::encode(values, false, hints.effort),
