@@ -61,7 +61,7 @@ const PEAKS: [(&str, [f64; 2], [f64; 2]); 7] = [
     ("interpolated", [4.5, 4.5], NONE),
     ("wavelet", [5.5, 6.0], NONE),
     ("fitted", [4.0, 3.0], NONE),
-    ("related", [6.5, 5.0], NONE),
+    ("related", [6.0, 5.0], NONE),
     ("all", [6.0, 6.0], NONE),
 ];
 ///

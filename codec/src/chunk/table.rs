@@ -28,15 +28,13 @@ const TYPICAL: f64 = 0.6;
 
 /// A column as it is coded.
 struct Column {
-    bytes: Vec<u8>,
     promise: Promise,
     specials: Specials,
     quantised: Quantised,
 }
 
 impl Column {
-    fn part<'a>(&'a self, dtype: Dtype, shape: &'a [usize], effort: Effort) -> Part<'a> {
-        let elements = Elements::new(dtype, &self.bytes);
+    fn part<'a>(&'a self, elements: Elements<'a>, shape: &'a [usize], effort: Effort) -> Part<'a> {
         Part { elements, shape, specials: &self.specials, promise: self.promise, effort, keep_outliers: false }
     }
 
@@ -48,11 +46,12 @@ impl Column {
     }
 
     /// What a reader gets from the quantised integers.
-    fn reconstruct(&self, dtype: Dtype) -> Vec<u8> {
-        let mut out = vec![0; self.bytes.len()];
+    fn reconstruct(&self, original: Elements<'_>) -> Vec<u8> {
+        let dtype = original.dtype;
+        let mut out = vec![0; original.bytes.len()];
         self.quantised.quantiser.decode_all(dtype, &self.quantised.q, &mut out);
         let mut target = Target { dtype, out: &mut out };
-        Exceptions::of(Elements::new(dtype, &self.bytes), &self.quantised.exceptions).restore(&mut target);
+        Exceptions::of(original, &self.quantised.exceptions).restore(&mut target);
         target.restore(&self.specials);
         out
     }
@@ -83,19 +82,20 @@ pub(super) fn encode(
             })
             .collect();
     }
+    // A column's own bytes are gathered where they are needed: those of all would be as large as the chunk.
+    let mut decoded = Decoded::new(n_columns);
     let columns: Vec<Column> = (0..n_columns)
         .map(|c| {
             let bytes = gather(c);
             let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes));
             let specials = auction.specials(&bytes);
-            let quantised = quantise(Elements::new(dtype, &bytes), &specials, promise);
-            Column { bytes, promise, specials, quantised }
+            let elements = Elements::new(dtype, &bytes);
+            let quantised = quantise(elements, &specials, promise);
+            let column = Column { promise, specials, quantised };
+            decoded.put(c, dtype, &column.reconstruct(elements));
+            column
         })
         .collect();
-    let mut decoded = Decoded::new(n_columns);
-    for (c, column) in columns.iter().enumerate() {
-        decoded.put(c, dtype, &column.reconstruct(dtype));
-    }
     let bins: Vec<Bins> = (0..n_columns).map(|c| decoded.bins(c).cloned()).collect::<Result<_>>()?;
     let formulas = choose_formulas(&columns, &decoded, dtype, n_rows, auction.formulas(n_columns))?;
     let order = related::order(n_columns, |c| formulas[c].as_ref().map_or(Vec::new(), |f| f.formula.columns()))?;
@@ -103,7 +103,8 @@ pub(super) fn encode(
     let mut winners: Vec<Option<Winner>> = (0..n_columns).map(|_| None).collect();
     for (place, &c) in order.iter().enumerate() {
         let column = &columns[c];
-        let part = column.part(dtype, rows, effort);
+        let bytes = gather(c);
+        let part = column.part(Elements::new(dtype, &bytes), rows, effort);
         let formula = formulas[c].as_ref().map(|Chosen { formula, .. }| {
             let uncertainty = |p: usize| TYPICAL * columns[p].quantised.quantiser.uncertainty();
             let deltas = formula.columns().into_iter().map(uncertainty).collect();
@@ -123,10 +124,10 @@ pub(super) fn encode(
         if !column.quantised.q.is_constant(&column.specials.classes) {
             for way in ways {
                 let payload = related::encode(&part, &column.quantised, &way, &decoded)?;
-                let bytes = with_method(candidate::RELATED, payload);
+                let coded = with_method(candidate::RELATED, payload);
                 match &mut given {
-                    Some(given) => given.keep_smaller(bytes, None),
-                    None => given = Some(Winner::new(bytes)),
+                    Some(given) => given.keep_smaller(coded, None),
+                    None => given = Some(Winner::new(coded)),
                 }
             }
         }
@@ -141,7 +142,7 @@ pub(super) fn encode(
         };
         // Those after it see what readers will see.
         if !matches!(winner.bytes[0], candidate::RELATED | candidate::QUANTISED) {
-            let mut out = vec![0; column.bytes.len()];
+            let mut out = vec![0; bytes.len()];
             decode_part(&winner.bytes, None, rows, &mut Target { dtype, out: &mut out })?;
             decoded.put(c, dtype, &out);
         }
