@@ -414,5 +414,14 @@ pub(super) fn with_method(method: u8, payload: Vec<u8>) -> Vec<u8> {
 }
 
 pub(super) fn gather_column(bytes: &[u8], size: usize, n_columns: usize, column: usize) -> Vec<u8> {
-    bytes.chunks_exact(n_columns * size).flat_map(|row| &row[column * size..(column + 1) * size]).copied().collect()
+    fn gather<const SIZE: usize>(bytes: &[u8], n_columns: usize, column: usize) -> Vec<u8> {
+        let rows = bytes.as_chunks::<SIZE>().0.chunks_exact(n_columns);
+        rows.map(|row| row[column]).collect::<Vec<_>>().into_flattened()
+    }
+    match size {
+        1 => gather::<1>(bytes, n_columns, column),
+        2 => gather::<2>(bytes, n_columns, column),
+        4 => gather::<4>(bytes, n_columns, column),
+        _ => gather::<8>(bytes, n_columns, column),
+    }
 }
