@@ -55,12 +55,13 @@ fn costs(params: &Params, values: &[u8]) -> [Cost; 2] {
 /// are up to four times and twice as many. What coders learn in takes up to 4 MB, however short the chunk.
 ///
 /// Then how many times as many allocations four times the values may take.
-const PEAKS: [(&str, [f64; 2], [f64; 2]); 7] = [
+const PEAKS: [(&str, [f64; 2], [f64; 2]); 8] = [
     ("quantised", [4.0, 3.0], NONE),
     ("numbers", [5.0, 2.5], PAGES),
     ("interpolated", [4.5, 4.5], NONE),
     ("wavelet", [5.5, 6.0], NONE),
     ("fitted", [4.0, 3.0], NONE),
+    ("floating", [4.5, 3.0], NONE),
     ("related", [6.0, 5.0], NONE),
     ("all", [6.0, 6.0], NONE),
 ];
@@ -99,7 +100,8 @@ fn do_not_grow_with_the_chunk() {
         let params = |n: usize| {
             let is_table = name == "related";
             let shape = if is_table { [n / 8, 8] } else { [n / 512, 512] };
-            let mut params = Params::new(Dtype::F32, &shape, Bound::Rel(1e-3));
+            let bound = if name == "floating" { Bound::Lossless } else { Bound::Rel(1e-3) };
+            let mut params = Params::new(Dtype::F32, &shape, bound);
             params.per_column = is_table;
             params.candidates = if name == "all" { Candidates::default() } else { Candidates::only(name).unwrap() };
             params

@@ -5,7 +5,7 @@ use crate::element::Elements;
 use crate::entropy::{self, Hints, context::Lattice};
 use crate::params::{Bound, Candidates, Dtype, Effort, Params};
 use crate::predict::interpolate::{Plan, walk};
-use crate::predict::{fitted, lorenzo};
+use crate::predict::{fitted, floating, lorenzo};
 use crate::quantize::quantise;
 use crate::special::Specials;
 use crate::{Limits, Registry, decode, encode};
@@ -50,10 +50,15 @@ pub fn all() -> Vec<Kernel> {
     let q: Vec<i32> = values.iter().map(|v| (f64::from(*v) / STEP).round() as i32).collect();
     kernels.extend(predicting(&values, &q));
     kernels.extend(coding(&q));
-    for name in ["quantised", "interpolated", "wavelet", "fitted"] {
-        kernels.extend(candidate(name, &EXTENTS, false, &bytes));
+    let abs = Bound::Abs(STEP / 2.0);
+    for (name, bound) in
+        [("quantised", abs), ("interpolated", abs), ("wavelet", abs), ("fitted", abs), ("floating", Bound::Lossless)]
+    {
+        kernels.extend(candidate(name, Params::new(Dtype::F32, &EXTENTS, bound), &bytes));
     }
-    kernels.extend(candidate("related", &[EXTENTS.iter().product::<usize>() / 8, 8], true, &bytes));
+    let mut table = Params::new(Dtype::F32, &[EXTENTS.iter().product::<usize>() / 8, 8], abs);
+    table.per_column = true;
+    kernels.extend(candidate("related", table, &bytes));
     kernels
 }
 
@@ -87,6 +92,13 @@ fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
     let extents = [1, EXTENTS[0], EXTENTS[1], EXTENTS[2]];
     let plan = Plan { extents, first_axis: 2, fastest_first: true, step_codes: vec![0; Plan::n_levels(&extents, 2)] };
     let weights = fitted::fit(q, &extents, 1 << 14, |_| true);
+    let floating = floating::Plan { extents: EXTENTS.to_vec(), orders: vec![1; 3], shift: 0 };
+    let mut words: Vec<i32> = values.iter().map(|v| v.to_bits() as i32).collect();
+    let mut residual = floating.residual::<f32>(&mut words, |_| false);
+    let mut back = residual.clone();
+    floating.undo::<f32>(&mut back, |_| false);
+    assert!(back == words);
+    let undone = floating.clone();
     let originals: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
     let (mut forward, mut inverse, mut walked, mut scanned) = (q.to_vec(), q.to_vec(), originals.clone(), q.to_vec());
     vec![
@@ -100,6 +112,10 @@ fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
             });
             black_box((&walked, result.is_ok()));
         }),
+        kernel("floating/scan", n_bytes, move || {
+            black_box(floating.residual::<f32>(black_box(&mut words), |_| false));
+        }),
+        kernel("floating/undo", n_bytes, move || undone.undo::<f32>(black_box(&mut residual), |_| false)),
         kernel("fitted/scan", n_bytes, move || {
             let result = fitted::scan::<_, ()>(&mut scanned, &extents, &weights, |_, value, prediction| {
                 Ok(value.max((prediction as i32).min(value)))
@@ -135,9 +151,7 @@ fn coding(q: &[i32]) -> Vec<Kernel> {
 }
 
 /// A whole chunk by one candidate.
-fn candidate(name: &str, shape: &[usize], per_column: bool, bytes: &[u8]) -> Vec<Kernel> {
-    let mut params = Params::new(Dtype::F32, shape, Bound::Abs(STEP / 2.0));
-    params.per_column = per_column;
+fn candidate(name: &str, mut params: Params, bytes: &[u8]) -> Vec<Kernel> {
     // A name from the table above, and values that suit every candidate.
     params.candidates = Candidates::only(name).unwrap_or_default();
     let (bytes, registry, limits) = (bytes.to_vec(), Registry::new(), Limits::default());

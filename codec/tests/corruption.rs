@@ -1,7 +1,7 @@
 //! A damaged chunk is an error: every bit flipped, cut at every length, noise. Behind a forged checksum, where damage
 //! cannot be seen, decoding may give other values but never crashes and never takes more memory than it may.
 
-use baler_codec::{Bound, Dtype, Effort, ErrorKind, Limits, Params, Registry, decode, describe, encode};
+use baler_codec::{Bound, Candidates, Dtype, Effort, ErrorKind, Limits, Params, Registry, decode, describe, encode};
 
 fn chunks() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let field: Vec<u8> = (0..24 * 25)
@@ -36,6 +36,20 @@ fn chunks() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
             ((x * 0.4 + z * 0.1).sin() * (y * 0.3).cos() + 0.2 * noise).to_le_bytes()
         })
         .collect();
+    // Exactly, with gaps, and as few digits as an instrument has.
+    for (dtype, name) in [(Dtype::F32, "floats"), (Dtype::F64, "wide floats")] {
+        let some = waves.as_chunks::<4>().0.iter().enumerate().map(|(i, &b)| match f32::from_le_bytes(b) {
+            _ if i % 61 < 2 => f32::NAN,
+            v => v * 1e3,
+        });
+        let values: Vec<u8> = match dtype {
+            Dtype::F32 => some.flat_map(f32::to_le_bytes).collect(),
+            _ => some.flat_map(|v| (f64::from(v as i16) * 0.125).to_le_bytes()).collect(),
+        };
+        let mut params = Params::new(dtype, &[4, 20, 21], Bound::Lossless);
+        params.candidates = Candidates::only("floating").unwrap();
+        add(name, params, &values);
+    }
     let mut params = Params::new(Dtype::F32, &[4, 20, 21], Bound::Rel(1e-1));
     params.effort = Effort::Max;
     add("waves", params, &waves);
@@ -77,7 +91,7 @@ fn the_chunks_hold_every_field_candidate() {
         .map(|(_, chunk, _)| describe(chunk).unwrap().parts)
         .filter_map(|p| Some(p.first()?.candidate))
         .collect();
-    for candidate in ["lorenzo", "interpolated", "wavelet", "fitted"] {
+    for candidate in ["lorenzo", "interpolated", "wavelet", "fitted", "floating"] {
         assert!(candidates.contains(&candidate), "{candidate}: {candidates:?}");
     }
 }

@@ -8,10 +8,8 @@ from . import context, mixed, rans
 from .wire import need
 
 
-def decode(reader, n, out):
-    """n integers as int64; `out` marks those that are left out (their residual is 0: they hold their prediction)."""
-    from .part import bytes_field, numbers
-
+def head(reader, n):
+    """Width, extents and orders."""
     width = reader.u8()
     need(width in (4, 8), "a width other than 4 and 8")
     need((axes := reader.u8()) <= 4, "more than 4 axes")
@@ -19,11 +17,18 @@ def decode(reader, n, out):
     need(all(order <= 2 for _, order in axes), "an order above 2")
     extents = [extent for extent, _ in axes]
     need(math.prod(extents) == n, "extents of another number of values")
+    return width, extents, [order for _, order in axes]
+
+
+def coded(reader, out, width, extents):
+    """What the coder gives, as integers of that width; 0 where `out` marks what is left out."""
+    from .part import bytes_field, numbers
+
     coder = reader.u8()
     need(coder <= 6, "unknown coder")
     dtype = np.dtype(f"<i{width}")
     kept = np.flatnonzero(~out)
-    residual = np.zeros(n, dtype)
+    residual = np.zeros(len(out), dtype)
     if coder == 0:
         value = reader.svarint()
         need(-(1 << 8 * width - 1) <= value < 1 << 8 * width - 1, "a constant beyond its width")
@@ -42,8 +47,14 @@ def decode(reader, n, out):
     else:
         found = np.array({4: context, 5: mixed, 6: rans}[coder].integers(reader.rest(), extents, out), "i8")
     residual[kept] = found.astype(dtype)
-    residual = residual.reshape(extents)
-    for axis, (_, order) in enumerate(axes):
+    return residual
+
+
+def decode(reader, n, out):
+    """n integers as int64; `out` marks those that are left out (their residual is 0: they hold their prediction)."""
+    width, extents, orders = head(reader, n)
+    residual = coded(reader, out, width, extents).reshape(extents)
+    for axis, order in enumerate(orders):
         for _ in range(order):
-            residual = np.cumsum(residual, axis=axis, dtype=dtype)
+            residual = np.cumsum(residual, axis=axis, dtype=residual.dtype)
     return residual.ravel().astype("i8")

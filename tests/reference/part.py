@@ -6,7 +6,7 @@ import numpy as np
 import zstandard
 from pcodec import standalone as pco
 
-from . import autoencoder, autoregressive, fitted, integers, interpolated, related, wavelet
+from . import autoencoder, autoregressive, fitted, floating, integers, interpolated, related, wavelet
 from .wire import Reader, need, signed
 
 
@@ -152,7 +152,7 @@ def decode(chunk, reader, column):
         quantiser, exceptions = Quantiser(reader, dtype), Exceptions(reader, n, dtype)
         values = exceptions.put(quantiser.values(integers.decode(reader, n, specials.out)))
     else:
-        methods = {4: autoencoder, 5: interpolated, 7: wavelet, 8: fitted, 9: autoregressive}
+        methods = {4: autoencoder, 5: interpolated, 7: wavelet, 8: fitted, 9: autoregressive, 10: floating}
         need(method in methods, "unknown method")
         need(method not in (5, 7) or dtype.kind == "f", "a method of floating-point numbers")
         values = methods[method].decode(chunk, reader, shape, specials)

@@ -12,12 +12,14 @@
 //! | 7 | [`wavelet`] | quantised wavelet coefficients and corrections |
 //! | 8 | [`fitted`] | quantised integers after prediction with fitted weights |
 //! | 9 | [`crate::family::autoregressive`] | quantised integers after prediction by a bundle's network |
+//! | 10 | [`floating`] | floats after n-d Lorenzo prediction in their own arithmetic, lossless |
 //!
 //! The ids reach disk: never reuse or reorder them.
 
 pub(crate) mod constant;
 mod exceptions;
 pub(crate) mod fitted;
+pub(crate) mod floating;
 pub(crate) mod interpolated;
 pub(crate) mod numbers;
 pub(crate) mod occurring;
@@ -42,10 +44,12 @@ pub(crate) const RELATED: u8 = 6;
 pub(crate) const WAVELET: u8 = 7;
 pub(crate) const FITTED: u8 = 8;
 pub(crate) const AUTOREGRESSIVE: u8 = 9;
+pub(crate) const FLOATING: u8 = 10;
 
 /// The candidates that an auction can do without, by the name users know. What is left over is stored as it is.
-pub const OPTIONAL: [(&str, u8); 8] = [
+pub const OPTIONAL: [(&str, u8); 9] = [
     ("quantised", QUANTISED),
+    ("floating", FLOATING),
     ("numbers", NUMBERS),
     ("interpolated", INTERPOLATED),
     ("wavelet", WAVELET),

@@ -4,7 +4,7 @@
 //! the default effort all are tried on that, and the whole part is encoded with one.
 
 use crate::bound::Promise;
-use crate::candidate::{self, Part, fitted, interpolated, numbers, quantised, wavelet};
+use crate::candidate::{self, Part, fitted, floating, interpolated, numbers, quantised, wavelet};
 use crate::element::Elements;
 use crate::params::{Candidates, Effort};
 use crate::predict::lorenzo::working_extents;
@@ -26,7 +26,7 @@ pub(super) struct Classical {
 }
 
 /// The quickest first.
-const CLASSICAL: [Classical; 5] = [
+const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::QUANTISED,
         encode: |part, quantised, _| Some(quantised::encode(part, quantised)),
@@ -36,11 +36,18 @@ const CLASSICAL: [Classical; 5] = [
         margin: |promise| if promise == Promise::Exact { 1.05 } else { 1.0 },
     },
     Classical {
+        method: candidate::FLOATING,
+        encode: |part, _, to_beat| floating::encode(part, to_beat),
+        overhead: |_| 0,
+        handicap: 1.0,
+        margin: |_| 1.05,
+    },
+    Classical {
         method: candidate::NUMBERS,
         encode: |part, _, to_beat| numbers_pay(part, to_beat).then(|| numbers::encode(part)).flatten(),
         overhead: |_| 0,
         handicap: 1.0,
-        margin: |_| 1.15,
+        margin: |_| 1.3,
     },
     Classical {
         method: candidate::FITTED,
@@ -115,6 +122,13 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
         let bytes = (overhead as f64 + growing * scale) * candidate.handicap;
         least = least.min(bytes);
         costs.push((bytes, candidate));
+    }
+    let bytes_of = |method| costs.iter().find(|c| c.1.method == method).map(|c| c.0);
+    // Far from powers of two differences of integers and of floats are the same.
+    if let (Some(integers), Some(floats)) = (bytes_of(candidate::QUANTISED), bytes_of(candidate::FLOATING))
+        && (integers - floats).abs() < integers * 2e-4
+    {
+        costs.retain(|c| c.1.method != candidate::FLOATING);
     }
     costs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let is_near = |&(bytes, c): &(f64, &Classical)| bytes < least * (c.margin)(part.promise);

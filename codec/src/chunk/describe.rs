@@ -5,6 +5,7 @@ use super::read::open;
 use crate::candidate;
 use crate::entropy;
 use crate::error::{Error, Result};
+use crate::predict::stream::Summary;
 
 /// What [`describe`] found.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,11 +26,11 @@ pub struct Description {
 #[non_exhaustive]
 pub struct PartDescription {
     /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `interpolated`, `related`,
-    /// `wavelet`, `fitted`, `autoencoder`, `autoregressive`.
+    /// `wavelet`, `fitted`, `floating`, `autoencoder`, `autoregressive`.
     pub candidate: &'static str,
     /// Bytes of the part.
     pub len_bytes: usize,
-    /// For `lorenzo`, the order along each working axis: `1,1,2`. For `plain` and `lorenzo`, the entropy coder as well. For
+    /// For `lorenzo` and `floating`, the order along each working axis: `1,1,2`. For these and `plain`, the entropy coder. For
     /// `related`, the columns it is coded with: `4,6` or `= 1*x4*cos(x6)`.
     pub detail: String,
 }
@@ -58,13 +59,14 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
             candidate::AUTOENCODER => ("autoencoder", String::new()),
             candidate::QUANTISED => {
                 let summary = candidate::quantised::summarise(payload, header.dtype, n_values)?;
-                let orders: Vec<String> = summary.orders.iter().map(u8::to_string).collect();
-                let coder = entropy::name(summary.coder);
                 if summary.orders.iter().all(|&o| o == 0) {
-                    ("plain", coder.to_owned())
+                    ("plain", entropy::name(summary.coder).to_owned())
                 } else {
-                    ("lorenzo", format!("{} {coder}", orders.join(",")))
+                    ("lorenzo", orders_and_coder(&summary))
                 }
+            }
+            candidate::FLOATING => {
+                ("floating", orders_and_coder(&candidate::floating::summarise(payload, header.dtype, n_values)?))
             }
             _ => return Err(Error::corrupt(format!("method {method} is unknown to this build"))),
         };
@@ -72,4 +74,9 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
     }
     input.finish("the last part")?;
     Ok(Description { header, len_bytes: stream.len(), embedded_bytes: embedded.map_or(0, <[u8]>::len), parts })
+}
+
+fn orders_and_coder(summary: &Summary) -> String {
+    let orders: Vec<String> = summary.orders.iter().map(u8::to_string).collect();
+    format!("{} {}", orders.join(","), entropy::name(summary.coder))
 }

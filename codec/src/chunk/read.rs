@@ -3,7 +3,7 @@
 use super::header::Header;
 use super::{CHECKSUM_BYTES, checksum};
 use crate::bundle::Bundle;
-use crate::candidate::{self, Target, constant, fitted, interpolated, numbers, quantised, raw, wavelet};
+use crate::candidate::{self, Target, constant, fitted, floating, interpolated, numbers, quantised, raw, wavelet};
 use crate::element::swap_order;
 use crate::error::{Error, ErrorKind, Result};
 use crate::family;
@@ -166,6 +166,7 @@ pub(super) fn decode_part(
         candidate::NUMBERS => numbers::decode(payload, target),
         candidate::INTERPOLATED => interpolated::decode(payload, target),
         candidate::FITTED => fitted::decode(payload, target),
+        candidate::FLOATING => floating::decode(payload, target),
         candidate::WAVELET => wavelet::decode(payload, target),
         _ => {
             let family = family::by_method(method)

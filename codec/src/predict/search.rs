@@ -13,15 +13,8 @@ pub(super) fn rank_orders<I: Int>(values: &[I], extents: &[usize]) -> Vec<(Vec<u
     let block = block_extents(extents);
     let n_choices: usize = most.iter().map(|&m| usize::from(m) + 1).product();
     let mut cost = vec![0.0; n_choices];
-    let mut counted = 0usize;
-    for k in 0..N_BLOCKS {
-        let sample = cut_block(values, extents, &block, k);
-        counted += 1;
-        explore(&sample, &block, &most, 0, 0, &mut cost);
-        if block == extents {
-            break;
-        }
-    }
+    let samples = blocks(values, extents, &block);
+    samples.iter().for_each(|sample| explore(sample, &block, &most, 0, 0, &mut cost));
     let mut ranked: Vec<(Vec<u8>, f64)> = cost
         .into_iter()
         .enumerate()
@@ -31,7 +24,7 @@ pub(super) fn rank_orders<I: Int>(values: &[I], extents: &[usize]) -> Vec<(Vec<u
                 *order = (code % (usize::from(m) + 1)) as u8;
                 code /= usize::from(m) + 1;
             }
-            (orders, bits / counted as f64)
+            (orders, bits / samples.len() as f64)
         })
         .collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -39,7 +32,7 @@ pub(super) fn rank_orders<I: Int>(values: &[I], extents: &[usize]) -> Vec<(Vec<u
 }
 
 /// Extents of a block of about [`BLOCK_VALUES`], as even as the array allows.
-fn block_extents(extents: &[usize]) -> Vec<usize> {
+pub(super) fn block_extents(extents: &[usize]) -> Vec<usize> {
     let mut block = vec![1usize; extents.len()];
     loop {
         let n: usize = block.iter().product();
@@ -55,15 +48,20 @@ fn block_extents(extents: &[usize]) -> Vec<usize> {
     }
 }
 
-/// Block `k` of [`N_BLOCKS`], spread evenly along the diagonal.
-fn cut_block<I: Int>(values: &[I], extents: &[usize], block: &[usize], k: usize) -> Vec<I> {
-    let start: Vec<usize> = extents.iter().zip(block).map(|(&e, &b)| (e - b) * (2 * k + 1) / (2 * N_BLOCKS)).collect();
-    let mut out = Vec::with_capacity(block.iter().product());
-    copy_block(values, extents, block, &start, &mut out);
-    out
+/// Blocks of these extents, spread evenly along the diagonal; one if that is all of the array.
+pub(super) fn blocks<T: Copy>(values: &[T], extents: &[usize], block: &[usize]) -> Vec<Vec<T>> {
+    let n_blocks = if block == extents { 1 } else { N_BLOCKS };
+    let cut = |k: usize| {
+        let start = |(&e, &b): (&usize, &usize)| (e - b) * (2 * k + 1) / (2 * N_BLOCKS);
+        let start: Vec<usize> = extents.iter().zip(block).map(start).collect();
+        let mut out = Vec::with_capacity(block.iter().product());
+        copy_block(values, extents, block, &start, &mut out);
+        out
+    };
+    (0..n_blocks).map(cut).collect()
 }
 
-fn copy_block<I: Int>(values: &[I], extents: &[usize], block: &[usize], start: &[usize], out: &mut Vec<I>) {
+fn copy_block<T: Copy>(values: &[T], extents: &[usize], block: &[usize], start: &[usize], out: &mut Vec<T>) {
     let Some((&extent, inner)) = extents.split_first() else {
         out.extend_from_slice(&values[..1]);
         return;
@@ -97,7 +95,7 @@ fn explore<I: Int>(sample: &[I], block: &[usize], most: &[u8], axis: usize, code
 }
 
 /// The values whose predictions lie within the block for every choice, so that all are judged by the same ones.
-fn interior<I: Int>(sample: &[I], block: &[usize], most: &[u8]) -> Vec<I> {
+pub(super) fn interior<T: Copy>(sample: &[T], block: &[usize], most: &[u8]) -> Vec<T> {
     let start: Vec<usize> = block.iter().zip(most).map(|(&b, &m)| usize::from(m).min(b.saturating_sub(1))).collect();
     let inside: Vec<usize> = block.iter().zip(&start).map(|(&b, &s)| b - s).collect();
     let mut out = Vec::with_capacity(inside.iter().product());

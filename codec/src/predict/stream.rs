@@ -155,12 +155,7 @@ fn orders_to_try<I: Int>(values: &[I], extents: &[usize], effort: Effort) -> Vec
 
 fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes: &[u8], pace: Pace) -> Vec<u8> {
     let mut out = Writer::default();
-    out.u8(I::SIZE_BYTES as u8);
-    out.u8(extents.len() as u8);
-    for (&extent, &order) in extents.iter().zip(orders) {
-        out.varint(extent as u64);
-        out.u8(order);
-    }
+    write_head::<I>(extents, orders, &mut out);
     let is_residual = orders.iter().any(|&o| o > 0);
     let lattice = Lattice { extents, classes };
     let hints = Hints { effort: pace.effort, is_residual, lattice, is_beside_network: pace.is_beside_network };
@@ -191,7 +186,17 @@ pub(crate) struct Summary {
     pub coder: u8,
 }
 
-fn read_head(input: &mut Reader<'_>, n: usize) -> Result<(u8, Vec<usize>, Vec<u8>)> {
+pub(crate) fn write_head<I: Int>(extents: &[usize], orders: &[u8], out: &mut Writer) {
+    out.u8(I::SIZE_BYTES as u8);
+    out.u8(extents.len() as u8);
+    for (&extent, &order) in extents.iter().zip(orders) {
+        out.varint(extent as u64);
+        out.u8(order);
+    }
+}
+
+/// Reads the width, extents and orders of `n` integers.
+pub(crate) fn read_head(input: &mut Reader<'_>, n: usize) -> Result<(u8, Vec<usize>, Vec<u8>)> {
     let width = input.u8("the width of the integers")?;
     let n_axes = usize::from(input.u8("the number of axes")?);
     if n_axes > MAX_AXES {
