@@ -32,7 +32,7 @@ const CLASSICAL: [Classical; 6] = [
         encode: |part, quantised, _| Some(quantised::encode(part, quantised)),
         overhead: |_| 0,
         handicap: 1.0,
-        // All bits of a value at an edge of the sample are a residual.
+        // Without a bound, values at the edges of the sample weigh more: few neighbours predict all their bits.
         margin: |promise| if promise == Promise::Exact { 1.05 } else { 1.0 },
     },
     Classical {

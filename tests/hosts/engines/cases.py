@@ -223,6 +223,12 @@ def pandas():
 
     frame = pd.DataFrame({"k": np.arange(1000), "x": np.linspace(0, 9, 1000)})
     baler.parquet.write_table(frame, "pandas.parquet", abs=1e-3)
+    # What is no file is never replaced; of a link, what it names is.
+    os.mkfifo("pipe.parquet")
+    raises(OSError, "is not a file", lambda: baler.parquet.write_table(frame, "pipe.parquet", abs=1e-3))
+    os.symlink("pandas.parquet", "link.parquet")
+    baler.parquet.write_table(frame, "link.parquet", abs=1e-3)
+    check(os.path.islink("link.parquet") and not os.path.islink("pandas.parquet") and not os.path.isfile("pipe.parquet"))
     back = baler.parquet.read_table("pandas.parquet", filters=[("x", "<", 4.5)]).to_pandas()
     check(len(back) == 500 and list(back.columns) == ["k", "x"] and np.abs(back.x - frame.x[:500]).max() <= 1e-3)
     codes = pd.read_parquet("pandas.parquet")
