@@ -1,0 +1,73 @@
+//! Bits that are stored as they are.
+
+use super::MAX_BITS;
+use crate::error::{Error, Result};
+
+/// Writes bits, the least significant first.
+#[derive(Default)]
+pub(crate) struct BitWriter {
+    bytes: Vec<u8>,
+    pending: u64,
+    n_pending: u32,
+}
+
+impl BitWriter {
+    #[inline(always)]
+    pub fn push(&mut self, bits: u64, n: u32) {
+        debug_assert!(n <= MAX_BITS);
+        self.pending |= bits << self.n_pending;
+        self.n_pending += n;
+        // At most 7 + 44 bits.
+        let whole = self.n_pending / 8;
+        self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..whole as usize]);
+        self.pending = if whole == 8 { 0 } else { self.pending >> (8 * whole) };
+        self.n_pending %= 8;
+    }
+
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.n_pending > 0 {
+            self.bytes.push(self.pending as u8);
+        }
+        self.bytes
+    }
+}
+
+/// Reads them.
+pub(crate) struct BitReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Zeros beyond the end.
+    #[inline(always)]
+    pub fn take(&mut self, n: u32) -> u64 {
+        let start = self.at / 8;
+        let word = match self.bytes.get(start..start + 8) {
+            Some(eight) => u64::from_le_bytes(eight.try_into().expect("eight bytes")),
+            None => self.last_bytes(start),
+        };
+        let bits = word >> (self.at % 8) & ((1 << n) - 1);
+        self.at += n as usize;
+        bits
+    }
+
+    #[cold]
+    fn last_bytes(&self, start: usize) -> u64 {
+        let mut eight = [0; 8];
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        eight[..rest.len().min(8)].copy_from_slice(&rest[..rest.len().min(8)]);
+        u64::from_le_bytes(eight)
+    }
+
+    pub fn finish(&self) -> Result<()> {
+        if self.at.div_ceil(8) != self.bytes.len() {
+            return Err(Error::corrupt("stored bits are left over or missing"));
+        }
+        Ok(())
+    }
+}
