@@ -45,9 +45,10 @@ pub(crate) const WAVELET: u8 = 7;
 pub(crate) const FITTED: u8 = 8;
 pub(crate) const AUTOREGRESSIVE: u8 = 9;
 pub(crate) const FLOATING: u8 = 10;
+pub(crate) const CONDITIONAL: u8 = 11;
 
 /// The candidates that an auction can do without, by the name users know. What is left over is stored as it is.
-pub const OPTIONAL: [(&str, u8); 9] = [
+pub const OPTIONAL: [(&str, u8); 10] = [
     ("quantised", QUANTISED),
     ("floating", FLOATING),
     ("numbers", NUMBERS),
@@ -55,6 +56,7 @@ pub const OPTIONAL: [(&str, u8); 9] = [
     ("wavelet", WAVELET),
     ("fitted", FITTED),
     ("related", RELATED),
+    ("conditional", CONDITIONAL),
     ("autoencoder", AUTOENCODER),
     ("autoregressive", AUTOREGRESSIVE),
 ];

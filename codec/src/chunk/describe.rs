@@ -53,6 +53,7 @@ pub fn describe(stream: &[u8]) -> Result<Description> {
             candidate::NUMBERS => ("numbers", "pco".to_owned()),
             candidate::INTERPOLATED => ("interpolated", String::new()),
             candidate::RELATED => ("related", crate::related::summarise(payload, n_parts)?),
+            candidate::CONDITIONAL => ("conditional", crate::related::conditional::summarise(payload, n_parts)?),
             candidate::FITTED => ("fitted", String::new()),
             candidate::WAVELET => ("wavelet", String::new()),
             candidate::AUTOREGRESSIVE => ("autoregressive", String::new()),

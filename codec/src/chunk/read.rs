@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::family;
 use crate::params::{ByteOrder, Dtype};
 use crate::registry::Registry;
-use crate::related;
+use crate::related::{self, conditional};
 use crate::wire::Reader;
 use std::sync::Arc;
 
@@ -124,12 +124,13 @@ fn decode_columns(
     let mut parents = vec![Vec::new(); n];
     let mut is_parent = vec![false; n];
     for (c, part) in parts.iter().enumerate() {
-        if let Some((&candidate::RELATED, payload)) = part.split_first() {
-            parents[c] = related::parents_of(payload, n).map_err(in_column(c))?;
-            for &p in &parents[c] {
-                *is_parent.get_mut(p).ok_or_else(|| Error::corrupt(format!("column {c} needs column {p} of {n}")))? =
-                    true;
-            }
+        parents[c] = match part.split_first() {
+            Some((&candidate::RELATED, payload)) => related::parents_of(payload, n).map_err(in_column(c))?,
+            Some((&candidate::CONDITIONAL, payload)) => conditional::parents_of(payload, n).map_err(in_column(c))?,
+            _ => continue,
+        };
+        for &p in &parents[c] {
+            *is_parent.get_mut(p).ok_or_else(|| Error::corrupt(format!("column {c} needs column {p} of {n}")))? = true;
         }
     }
     let mut decoded = related::Decoded::new(n);
@@ -138,6 +139,7 @@ fn decode_columns(
         let mut target = Target { dtype, out: &mut column };
         match parts[c].split_first() {
             Some((&candidate::RELATED, payload)) => related::decode(payload, n, &decoded, &mut target),
+            Some((&candidate::CONDITIONAL, payload)) => conditional::decode(payload, n, &decoded, &mut target),
             _ => decode_part(parts[c], bundle, shape, &mut target),
         }
         .map_err(in_column(c))?;

@@ -1,4 +1,4 @@
-//! Encoding the columns of a table: each as a part of its own, or given columns before it (method 6).
+//! Encoding the columns of a table: each as a part of its own, or given columns before it (methods 6 and 11).
 
 use super::read::decode_part;
 use super::write::{Auction, Winner, gather_column, with_method};
@@ -10,8 +10,10 @@ use crate::error::Result;
 use crate::params::{Dtype, Effort};
 use crate::predict::search::bits_per_value;
 use crate::quantize::{Quantised, quantise};
-use crate::related::{self, Bins, Columns, Decoded, Formula};
+use crate::related::conditional::{self, Kind, Plan, Survey};
+use crate::related::{self, Columns, Decoded, Formula};
 use crate::special::Specials;
+use std::cell::OnceCell;
 
 /// Tables with more columns, or fewer rows, are not searched for parents.
 const MAX_COLUMNS: usize = 256;
@@ -68,8 +70,9 @@ pub(super) fn encode(
     let effort = auction.params.effort;
     let n_rows: usize = rows.iter().product();
     let gather = |column| gather_column(auction.canonical, dtype.size_bytes(), n_columns, column);
+    let allows = |method| auction.params.candidates.allow(method);
     let is_related = effort != Effort::Fast
-        && auction.params.candidates.allow(candidate::RELATED)
+        && (allows(candidate::RELATED) || allows(candidate::CONDITIONAL))
         && (2..=MAX_COLUMNS).contains(&n_columns)
         && n_rows >= MIN_ROWS
         && promise != Some(Promise::None);
@@ -96,38 +99,39 @@ pub(super) fn encode(
             column
         })
         .collect();
-    let bins: Vec<Bins> = (0..n_columns).map(|c| decoded.bins(c).cloned()).collect::<Result<_>>()?;
     let formulas = choose_formulas(&columns, &decoded, dtype, n_rows, auction.formulas(n_columns))?;
     let order = related::order(n_columns, |c| formulas[c].as_ref().map_or(Vec::new(), |f| f.formula.columns()))?;
 
+    let mut surveys = Surveys::new(&decoded, n_columns, n_rows)?;
     let mut winners: Vec<Option<Winner>> = (0..n_columns).map(|_| None).collect();
     for (place, &c) in order.iter().enumerate() {
         let column = &columns[c];
         let bytes = gather(c);
         let part = column.part(Elements::new(dtype, &bytes), rows, effort);
-        let formula = formulas[c].as_ref().map(|Chosen { formula, .. }| {
-            let uncertainty = |p: usize| TYPICAL * columns[p].quantised.quantiser.uncertainty();
-            let deltas = formula.columns().into_iter().map(uncertainty).collect();
-            (formula.clone(), deltas)
-        });
-        let candidates = &order[..place];
-        let parents = related::choose_parents(c, candidates, &bins, n_rows);
-        let mut ways = Vec::new();
-        // What a formula saves, the parents may save as well: only one that saves most of the bits is sure to be the best.
-        if !parents.columns.is_empty() && formulas[c].as_ref().is_none_or(|f| f.saving < SURE_SAVING) {
-            ways.push(Columns { parents: parents.clone(), formula: None });
-        }
-        if formula.is_some() {
-            ways.push(Columns { parents, formula });
-        }
         let mut given: Option<Winner> = None;
         if !column.quantised.q.is_constant(&column.specials.classes) {
-            for way in ways {
-                let payload = related::encode(&part, &column.quantised, &way, &decoded)?;
-                let coded = with_method(candidate::RELATED, payload);
+            let formula = formulas[c].as_ref().map(|chosen| {
+                let uncertainty = |p: usize| TYPICAL * columns[p].quantised.quantiser.uncertainty();
+                let deltas = chosen.formula.columns().into_iter().map(uncertainty).collect();
+                (chosen.formula.clone(), deltas, chosen.saving)
+            });
+            let mut keep = |method, payload| {
+                let coded = with_method(method, payload);
                 match &mut given {
                     Some(given) => given.keep_smaller(coded, None),
                     None => given = Some(Winner::new(coded)),
+                }
+            };
+            if allows(candidate::CONDITIONAL) {
+                for plan in surveys.plans(c, &order[..place], column, &decoded, formula.clone())? {
+                    if let Some(payload) = conditional::encode(&part, &column.quantised, &plan, &decoded)? {
+                        keep(candidate::CONDITIONAL, payload);
+                    }
+                }
+            }
+            if allows(candidate::RELATED) && (effort == Effort::Max || !allows(candidate::CONDITIONAL)) {
+                for way in ways(c, &order[..place], &decoded, n_rows, formula)? {
+                    keep(candidate::RELATED, related::encode(&part, &column.quantised, &way, &decoded)?);
                 }
             }
         }
@@ -141,7 +145,7 @@ pub(super) fn encode(
             }
         };
         // Those after it see what readers will see.
-        if !matches!(winner.bytes[0], candidate::RELATED | candidate::QUANTISED) {
+        if !matches!(winner.bytes[0], candidate::RELATED | candidate::CONDITIONAL | candidate::QUANTISED) {
             let mut out = vec![0; bytes.len()];
             decode_part(&winner.bytes, None, rows, &mut Target { dtype, out: &mut out })?;
             decoded.put(c, dtype, &out);
@@ -149,6 +153,75 @@ pub(super) fn encode(
         winners[c] = Some(winner);
     }
     Ok(winners.into_iter().flatten().collect())
+}
+
+/// What is known of the columns, and of their differences if any of them comes in runs.
+struct Surveys {
+    plain: Survey,
+    differences: OnceCell<Survey>,
+    n_columns: usize,
+    n_rows: usize,
+}
+
+impl Surveys {
+    fn new(decoded: &Decoded, n_columns: usize, n_rows: usize) -> Result<Self> {
+        Ok(Self {
+            plain: Survey::new(decoded, n_columns, n_rows, false)?,
+            differences: OnceCell::new(),
+            n_columns,
+            n_rows,
+        })
+    }
+
+    /// Ways to code a column by static tables.
+    fn plans(
+        &mut self,
+        target: usize,
+        candidates: &[usize],
+        column: &Column,
+        decoded: &Decoded,
+        formula: Option<(Formula, Vec<f64>, f64)>,
+    ) -> Result<Vec<Plan>> {
+        let classes = &column.specials.classes;
+        let q = |row| column.quantised.q.get(row);
+        let mut plans = self.plain.plans(target, candidates, q, classes, decoded)?;
+        if self.plain.comes_in_runs(target, decoded)? {
+            if self.differences.get().is_none() {
+                let _ = self.differences.set(Survey::new(decoded, self.n_columns, self.n_rows, true)?);
+            }
+            if let Some(differences) = self.differences.get() {
+                let difference = |row: usize| q(row).wrapping_sub(q(row.saturating_sub(1)));
+                plans.extend(differences.plans(target, candidates, difference, classes, decoded)?);
+            }
+        }
+        if let Some((formula, deltas, _)) = formula {
+            plans.push(Plan { kind: Kind::Formula(formula, deltas), are_differences: false, parents: Vec::new() });
+        }
+        Ok(plans)
+    }
+}
+
+/// Ways to code a column by mixed contexts.
+fn ways(
+    target: usize,
+    candidates: &[usize],
+    decoded: &Decoded,
+    n_rows: usize,
+    formula: Option<(Formula, Vec<f64>, f64)>,
+) -> Result<Vec<Columns>> {
+    for &c in candidates.iter().chain([&target]) {
+        decoded.bins(c)?;
+    }
+    let parents = related::choose_parents(target, candidates, |c| decoded.bins(c).expect("looked at before"), n_rows);
+    let mut ways = Vec::new();
+    // What a formula saves, the parents may save as well: only one that saves most of the bits is sure to be the best.
+    if !parents.columns.is_empty() && formula.as_ref().is_none_or(|f| f.2 < SURE_SAVING) {
+        ways.push(Columns { parents: parents.clone(), formula: None });
+    }
+    if let Some((formula, deltas, _)) = formula {
+        ways.push(Columns { parents, formula: Some((formula, deltas)) });
+    }
+    Ok(ways)
 }
 
 /// A formula, and the part of the column's bits that it saves.

@@ -291,7 +291,7 @@ impl Shape {
 
     /// What is coded for a value less its centre.
     #[inline(always)]
-    fn code_of(&self, v: i64) -> u64 {
+    pub fn code_of(&self, v: i64) -> u64 {
         let above = v.wrapping_sub(self.base) as u64;
         if self.occurring.is_empty() { above } else { self.occurring.partition_point(|&o| (o as u64) < above) as u64 }
     }

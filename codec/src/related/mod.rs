@@ -1,4 +1,4 @@
-//! Method 6: a column of a table, given columns decoded before it.
+//! Methods 6 and 11: a column of a table, given columns decoded before it.
 //!
 //! Columns of a table are seldom independent: some follow from others by a formula (energies from momenta), some are
 //! undefined for the same rows, most are a little wider or narrower where another one is large. A column coded here names
@@ -19,6 +19,7 @@
 
 mod bins;
 mod coder;
+pub(crate) mod conditional;
 pub(crate) mod formula;
 mod order;
 mod parents;

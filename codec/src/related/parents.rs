@@ -21,29 +21,34 @@ pub(crate) struct Parents {
 }
 
 /// Chooses among `candidates`.
-pub(crate) fn choose(target: usize, candidates: &[usize], bins: &[Bins], n_rows: usize) -> Parents {
+pub(crate) fn choose<'a>(
+    target: usize,
+    candidates: &[usize],
+    bins: impl Fn(usize) -> &'a Bins,
+    n_rows: usize,
+) -> Parents {
     let stride = n_rows.div_ceil(SAMPLE).max(1);
     let rows: Vec<usize> = (0..n_rows).step_by(stride).collect();
     let learning = BITS_TO_LEARN / stride as f64;
-    let of = |c: usize| -> Vec<u32> { rows.iter().map(|&r| bins[c].coarse(r)).collect() };
-    let (values, n_values) = (of(target), bins[target].n_coarse());
+    let of = |c: usize| -> Vec<u32> { rows.iter().map(|&r| bins(c).coarse(r)).collect() };
+    let (values, n_values) = (of(target), bins(target).n_coarse());
     let alone = conditional_bits(&values, n_values, &vec![0; rows.len()], 1, learning);
-    let row_before: Vec<u32> = rows.iter().map(|&r| bins[target].coarse(r.saturating_sub(1))).collect();
+    let row_before: Vec<u32> = rows.iter().map(|&r| bins(target).coarse(r.saturating_sub(1))).collect();
     let has_rows = conditional_bits(&values, n_values, &row_before, n_values, learning) < 0.99 * alone;
     let mut single: Vec<(f64, usize)> = candidates
         .iter()
-        .map(|&c| (conditional_bits(&values, n_values, &of(c), bins[c].n_coarse(), learning), c))
+        .map(|&c| (conditional_bits(&values, n_values, &of(c), bins(c).n_coarse(), learning), c))
         .filter(|&(bits, _)| bits < 0.995 * alone)
         .collect();
     single.sort_by(|a, b| a.0.total_cmp(&b.0));
     let Some(&(bits, first)) = single.first() else { return Parents { has_rows, ..Parents::default() } };
-    let (first_values, n_first) = (of(first), bins[first].n_coarse());
+    let (first_values, n_first) = (of(first), bins(first).n_coarse());
     let pair = candidates
         .iter()
         .filter(|&&c| c != first)
         .map(|&c| {
             let joint: Vec<u32> = of(c).iter().zip(&first_values).map(|(a, b)| a / 2 * n_first as u32 + b).collect();
-            (conditional_bits(&values, n_values, &joint, bins[c].n_coarse().div_ceil(2) * n_first, learning), c)
+            (conditional_bits(&values, n_values, &joint, bins(c).n_coarse().div_ceil(2) * n_first, learning), c)
         })
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|&(together, _)| together < 0.99 * bits);
@@ -85,12 +90,12 @@ mod tests {
             (0..4000).map(|i| f64::from(noise(i, 0x9E37_79B9_7F4A_7C15) > noise(i, 0xC2B2_AE3D_27D4_EB4F))).collect(),
         ];
         let bins: Vec<Bins> = columns.iter().map(|c| Bins::new(c)).collect();
-        assert_eq!(choose(2, &[0, 1], &bins, 4000).columns, [1]);
-        let parents = choose(3, &[0, 1], &bins, 4000);
+        assert_eq!(choose(2, &[0, 1], |c| &bins[c], 4000).columns, [1]);
+        let parents = choose(3, &[0, 1], |c| &bins[c], 4000);
         assert_eq!(parents.columns.len(), 2);
         assert!(parents.pair.is_some(), "{parents:?}");
         for candidates in [&[0][..], &[]] {
-            let parents = choose(1, candidates, &bins, 4000);
+            let parents = choose(1, candidates, |c| &bins[c], 4000);
             assert!(parents.columns.is_empty() && parents.pair.is_none(), "{parents:?}");
         }
     }
@@ -106,7 +111,7 @@ mod tests {
         };
         let shuffled = Bins::new(&(0..8000).map(|_| noise()).collect::<Vec<_>>());
         let rising = Bins::new(&(0..8000).map(|i| f64::from(i / 10)).collect::<Vec<_>>());
-        assert!(!choose(0, &[], &[shuffled], 8000).has_rows);
-        assert!(choose(0, &[], &[rising], 8000).has_rows);
+        assert!(!choose(0, &[], |_| &shuffled, 8000).has_rows);
+        assert!(choose(0, &[], |_| &rising, 8000).has_rows);
     }
 }

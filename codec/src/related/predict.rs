@@ -5,9 +5,9 @@ use crate::params::Dtype;
 use crate::quantize::Quantiser;
 
 /// Levels of [`Prediction::spread`].
-const N_SPREADS: i64 = 64;
+pub(super) const N_SPREADS: i64 = 64;
 /// Parts of a step that [`Prediction::fraction`] tells apart.
-const N_FRACTIONS: f64 = 8.0;
+pub(super) const N_FRACTIONS: f64 = 8.0;
 /// Predictions beyond this many steps count as none.
 const FARTHEST: f64 = (1i64 << 60) as f64;
 

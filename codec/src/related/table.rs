@@ -14,6 +14,7 @@
 //! | the rest | range coder |
 
 use super::coder::{self, Contexts, Shape};
+use super::conditional::Classes;
 use super::parents::{MAX_PARENTS, Parents};
 use super::predict::Prediction;
 use super::{Bins, Formula};
@@ -35,9 +36,26 @@ pub(crate) struct Decoded {
     columns: Vec<Option<Column>>,
 }
 
-struct Column {
+/// A decoded column and what those after it ask of it.
+pub(crate) struct Column {
     values: Vec<f64>,
     bins: OnceCell<Bins>,
+    classes: OnceCell<Classes>,
+    differences: OnceCell<Box<Column>>,
+}
+
+impl Column {
+    fn new(values: Vec<f64>) -> Self {
+        Self { values, bins: OnceCell::new(), classes: OnceCell::new(), differences: OnceCell::new() }
+    }
+
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    pub fn classes(&self) -> &Classes {
+        self.classes.get_or_init(|| Classes::new(&self.values))
+    }
 }
 
 impl Decoded {
@@ -47,24 +65,37 @@ impl Decoded {
 
     /// A column has been decoded: little-endian elements.
     pub fn put(&mut self, column: usize, dtype: Dtype, bytes: &[u8]) {
-        let elements = Elements::new(dtype, bytes);
-        let values = (0..elements.len()).map(|i| elements.value(i)).collect();
-        self.columns[column] = Some(Column { values, bins: OnceCell::new() });
+        self.columns[column] = Some(Column::new(Elements::new(dtype, bytes).to_numbers()));
     }
 
-    fn get(&self, column: usize) -> Result<&Column> {
+    /// A decoded column.
+    pub fn plain(&self, column: usize) -> Result<&Column> {
         let column_or_none = self.columns.get(column).and_then(Option::as_ref);
         column_or_none.ok_or_else(|| Error::corrupt(format!("column {column} is needed before it is decoded")))
     }
 
+    /// It, or its differences.
+    pub fn look(&self, column: usize, are_differences: bool) -> Result<&Column> {
+        if are_differences { self.differences(column) } else { self.plain(column) }
+    }
+
+    /// Its differences from row to row, the first of them 0.
+    pub fn differences(&self, column: usize) -> Result<&Column> {
+        let column = self.plain(column)?;
+        Ok(column.differences.get_or_init(|| {
+            let before = column.values.iter().take(1).chain(&column.values);
+            Box::new(Column::new(column.values.iter().zip(before).map(|(v, before)| v - before).collect()))
+        }))
+    }
+
     /// The values of a decoded column.
     pub fn values(&self, column: usize) -> Result<&[f64]> {
-        Ok(&self.get(column)?.values)
+        Ok(&self.plain(column)?.values)
     }
 
     /// Its bins.
     pub fn bins(&self, column: usize) -> Result<&Bins> {
-        let column = self.get(column)?;
+        let column = self.plain(column)?;
         Ok(column.bins.get_or_init(|| Bins::new(&column.values)))
     }
 }
@@ -90,12 +121,7 @@ impl Columns {
             out.varint(column as u64);
         }
         out.varint(self.parents.pair.map_or(0, |c| c as u64 + 1));
-        let mut formula = Writer::default();
-        if let Some((f, deltas)) = &self.formula {
-            f.write(&mut formula);
-            deltas.iter().for_each(|&d| formula.f64(d));
-        }
-        out.block(&formula.bytes);
+        write_formula(self.formula.as_ref().map(|(formula, deltas)| (formula, &deltas[..])), out);
     }
 
     fn read(input: &mut Reader<'_>, n_columns: usize) -> Result<Self> {
@@ -108,15 +134,7 @@ impl Columns {
         if pair.is_some() && columns.is_empty() {
             return Err(Error::corrupt("a pair of parents without a first one"));
         }
-        let mut block = Reader::new(input.block("a formula")?);
-        let formula = if block.rest().is_empty() {
-            None
-        } else {
-            let formula = Formula::read(&mut block, n_columns)?;
-            let deltas = formula.columns().iter().map(|_| block.f64("an uncertainty")).collect::<Result<Vec<_>>>()?;
-            block.finish("a formula")?;
-            Some((formula, deltas))
-        };
+        let formula = read_formula(input, n_columns)?;
         Ok(Self { parents: Parents { columns, pair, has_rows: true }, formula })
     }
 
@@ -143,6 +161,28 @@ impl Columns {
         let pair = self.parents.pair.map(|c| decoded.bins(c)).transpose()?;
         Ok(with(&Contexts { parents, pair, prediction: prediction.as_ref(), has_rows: self.parents.has_rows }))
     }
+}
+
+/// Writes a formula, if there is one, and how far each of its columns may be from its true value.
+pub(super) fn write_formula(formula: Option<(&Formula, &[f64])>, out: &mut Writer) {
+    let mut block = Writer::default();
+    if let Some((formula, deltas)) = formula {
+        formula.write(&mut block);
+        deltas.iter().for_each(|&d| block.f64(d));
+    }
+    out.block(&block.bytes);
+}
+
+/// Reads what [`write_formula`] wrote.
+pub(super) fn read_formula(input: &mut Reader<'_>, n_columns: usize) -> Result<Option<(Formula, Vec<f64>)>> {
+    let mut block = Reader::new(input.block("a formula")?);
+    if block.rest().is_empty() {
+        return Ok(None);
+    }
+    let formula = Formula::read(&mut block, n_columns)?;
+    let deltas = formula.columns().iter().map(|_| block.f64("an uncertainty")).collect::<Result<Vec<_>>>()?;
+    block.finish("a formula")?;
+    Ok(Some((formula, deltas)))
 }
 
 /// Encodes a column whose parents have been decoded.

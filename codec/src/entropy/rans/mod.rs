@@ -12,7 +12,7 @@ mod tables;
 
 pub(crate) use bits::{BitReader, BitWriter};
 pub(crate) use states::{States, encode_tokens};
-pub(crate) use tables::{Counts, Lookup, Tables};
+pub(crate) use tables::{Counts, Lookup, Table, Tables};
 
 use super::Int;
 use super::context::Lattice;
@@ -27,7 +27,7 @@ const N_DIRECT: u64 = 32;
 const DIRECT_BITS: u32 = N_DIRECT.ilog2();
 /// Zigzag values are below `1 << MAX_BITS`.
 const MAX_BITS: u32 = 44;
-const N_TOKENS: usize = N_DIRECT as usize + 4 * (MAX_BITS - DIRECT_BITS) as usize;
+pub(crate) const N_TOKENS: usize = N_DIRECT as usize + 4 * (MAX_BITS - DIRECT_BITS) as usize;
 
 /// Neighbours' magnitudes are clamped here.
 const MAX_NEIGHBOUR: u32 = 1 << 20;
@@ -135,7 +135,7 @@ impl<I: Int> Kernel for Encode<'_, I> {
         tables.write(&mut out);
         let head = out.bytes.len();
         out.block(&extra.finish());
-        encode_tokens(&tables, &coded, &mut out);
+        encode_tokens(&tables.tables, coded.iter().map(|&(k, t)| (tables.of_class[usize::from(k)], t)), &mut out);
         (values.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len()).then_some((out.bytes, head))
     }
 }

@@ -1,6 +1,6 @@
 //! The states that tokens are pushed into and popped from.
 
-use super::tables::{Lookup, PROBABILITY_BITS, TOTAL, Tables};
+use super::tables::{Lookup, PROBABILITY_BITS, TOTAL, Table};
 use crate::error::{Error, Result};
 use crate::wire::{Reader, Writer};
 
@@ -8,11 +8,14 @@ use crate::wire::{Reader, Writer};
 const LEAST_STATE: u32 = 1 << 16;
 const N_STATES: usize = 4;
 
-/// Codes tokens, each with its class, in the order in which they are decoded.
-pub(crate) fn encode_tokens(tables: &Tables, coded: &[(u8, u8)], out: &mut Writer) {
+/// Codes tokens, each after the number of its table, in the order in which they are decoded.
+pub(crate) fn encode_tokens(
+    tables: &[Table],
+    coded: impl DoubleEndedIterator<Item = (u8, u8)> + ExactSizeIterator,
+    out: &mut Writer,
+) {
     // Of each table and token, frequency and the sum of those before.
     let spans: Vec<_> = tables
-        .tables
         .iter()
         .map(|table| {
             let mut start = 0;
@@ -25,8 +28,8 @@ pub(crate) fn encode_tokens(tables: &Tables, coded: &[(u8, u8)], out: &mut Write
         .collect();
     let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2);
     let mut states = [LEAST_STATE; N_STATES];
-    for (i, &(class, token)) in coded.iter().enumerate().rev() {
-        let (frequency, start) = spans[usize::from(tables.of_class[usize::from(class)])][usize::from(token)];
+    for (i, (table, token)) in coded.enumerate().rev() {
+        let (frequency, start) = spans[usize::from(table)][usize::from(token)];
         let state = &mut states[i % N_STATES];
         if u64::from(*state) >= u64::from(frequency) << (32 - PROBABILITY_BITS) {
             words.push(*state as u16);

@@ -70,13 +70,7 @@ impl Tables {
             let first = self.of_class.iter().position(|&t| usize::from(t) == table).expect("every table has a class");
             out.u8(first as u8);
         }
-        let mut coder = Encoder::new();
-        let mut model = TableModel::new();
-        for table in &self.tables {
-            let mut copy = Table { frequencies: table.frequencies, rest: table.rest };
-            model.table(&mut coder, &mut copy).expect("encoding reads its table only");
-        }
-        out.block(&coder.finish());
+        Table::write_all(&self.tables, out);
     }
 
     pub fn read(input: &mut Reader<'_>) -> Result<Self> {
@@ -94,15 +88,7 @@ impl Tables {
             of_class[first..].fill(table as u8);
             last = first;
         }
-        let mut coder = Decoder::new(input.block("the tables")?);
-        let mut model = TableModel::new();
-        let mut tables = Vec::with_capacity(n_tables);
-        for _ in 0..n_tables {
-            let mut table = Table { frequencies: [0; N_TOKENS], rest: 0 };
-            model.table(&mut coder, &mut table)?;
-            tables.push(table);
-        }
-        coder.finish()?;
+        let tables = Table::read_all(n_tables, input)?;
         Ok(Self { of_class, tables })
     }
 }
@@ -118,8 +104,33 @@ fn bits(counts: &Counts) -> f64 {
 }
 
 impl Table {
+    /// Writes tables, each given the one before.
+    pub fn write_all(tables: &[Table], out: &mut Writer) {
+        let mut coder = Encoder::new();
+        let mut model = TableModel::new();
+        for table in tables {
+            let mut copy = Table { frequencies: table.frequencies, rest: table.rest };
+            model.table(&mut coder, &mut copy).expect("encoding reads its table only");
+        }
+        out.block(&coder.finish());
+    }
+
+    /// Reads what [`Self::write_all`] wrote.
+    pub fn read_all(n_tables: usize, input: &mut Reader<'_>) -> Result<Vec<Table>> {
+        let mut coder = Decoder::new(input.block("the tables")?);
+        let mut model = TableModel::new();
+        let mut tables = Vec::with_capacity(n_tables);
+        for _ in 0..n_tables {
+            let mut table = Table { frequencies: [0; N_TOKENS], rest: 0 };
+            model.table(&mut coder, &mut table)?;
+            tables.push(table);
+        }
+        coder.finish()?;
+        Ok(tables)
+    }
+
     /// Frequencies of at most three significant bits but for the most frequent token.
-    fn from_counts(counts: &Counts) -> Self {
+    pub fn from_counts(counts: &Counts) -> Self {
         let n: u64 = counts.iter().map(|&c| u64::from(c)).sum();
         let rest = (0..N_TOKENS).max_by_key(|&t| counts[t]).expect("there are tokens");
         let scaled = |count: u32, of: u64| (u64::from(count) * u64::from(TOTAL) + of / 2) / of;
@@ -249,9 +260,14 @@ const SPANS: usize = N_TOKENS.next_power_of_two();
 impl Lookup {
     pub fn new(tables: &Tables) -> Self {
         let of_energy = (0..N_ENERGIES).map(|energy| tables.of_class[class(energy as u32)]).collect();
-        let mut tokens = Vec::with_capacity(tables.tables.len() << PROBABILITY_BITS);
-        let mut spans = Vec::with_capacity(tables.tables.len());
-        for table in &tables.tables {
+        Self { of_energy, of_class: tables.of_class, ..Self::of(&tables.tables) }
+    }
+
+    /// Of tables that are chosen otherwise.
+    pub fn of(tables: &[Table]) -> Self {
+        let mut tokens = Vec::with_capacity(tables.len() << PROBABILITY_BITS);
+        let mut spans = Vec::with_capacity(tables.len());
+        for table in tables {
             let (mut first, mut of_token) = (0, [0; SPANS]);
             for (token, (&frequency, span)) in table.frequencies.iter().zip(&mut of_token).enumerate() {
                 *span = u32::from(frequency) | first << 16;
@@ -260,8 +276,8 @@ impl Lookup {
             }
             spans.push(of_token);
         }
-        debug_assert_eq!(tokens.len(), tables.tables.len() << PROBABILITY_BITS);
-        Self { of_energy, of_class: tables.of_class, tokens, spans }
+        debug_assert_eq!(tokens.len(), tables.len() << PROBABILITY_BITS);
+        Self { of_energy: Vec::new(), of_class: [0; N_CLASSES], tokens, spans }
     }
 
     #[inline(always)]

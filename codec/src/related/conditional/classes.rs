@@ -1,0 +1,147 @@
+//! A column's values as contexts of others: classes of about equally many rows.
+
+/// A class has this part of all rows; a value that more have, one to itself. So there are at most twice as many classes.
+const SHARES: usize = 64;
+pub(super) const MOST: usize = 2 * SHARES;
+/// Values are told apart by this many of the highest bits in which they differ.
+const CELL_BITS: u32 = 14;
+
+/// The class of each row's value. Classes rise with the values.
+#[derive(Clone, Debug)]
+pub(crate) struct Classes {
+    of_row: Vec<u8>,
+    /// The finite values of each class lie between these.
+    extremes: Vec<(f64, f64)>,
+}
+
+impl Classes {
+    /// Of decoded values: the same from the same values everywhere. NaN has a place like any other value.
+    pub fn new(values: &[f64]) -> Self {
+        let (mut min, mut max) = (u32::MAX, 0);
+        for &v in values {
+            let place = place(v);
+            (min, max) = (min.min(place), max.max(place));
+        }
+        let range = max.saturating_sub(min);
+        let shift = (u32::BITS - range.leading_zeros()).saturating_sub(CELL_BITS);
+        let cell = |v: f64| ((place(v) - min) >> shift) as usize;
+        let mut counts = vec![0usize; (range >> shift) as usize + 1];
+        values.iter().for_each(|&v| counts[cell(v)] += 1);
+        let (mut class, mut below, mut last) = (0u8, 0, None);
+        let of_cell = counts.iter().map(|&count| {
+            let share = below * SHARES / values.len().max(1);
+            if count > 0 && last.is_some_and(|last| last != share || count * SHARES >= values.len()) {
+                class += 1;
+            }
+            last = if count > 0 { Some(share) } else { last };
+            below += count;
+            class
+        });
+        let of_cell: Vec<u8> = of_cell.collect();
+        let mut extremes = vec![(f64::INFINITY, f64::NEG_INFINITY); usize::from(class) + 1];
+        let class_of = |&v: &f64| {
+            let class = of_cell[cell(v)];
+            let (min, max) = &mut extremes[usize::from(class)];
+            // False for NaN.
+            if v.abs() < f64::INFINITY {
+                *min = if v < *min { v } else { *min };
+                *max = if v > *max { v } else { *max };
+            }
+            class
+        };
+        let of_row = values.iter().map(class_of).collect();
+        Self { of_row, extremes }
+    }
+
+    /// With neighbouring classes put together until there are at most `most`.
+    pub fn coarse(&self, most: usize) -> Coarse<'_> {
+        let n = self.extremes.len();
+        let n_coarse = n.min(most.max(1));
+        let of_class: Vec<u8> = (0..n).map(|class| (class * n_coarse / n) as u8).collect();
+        let mut places = vec![(f64::INFINITY, f64::NEG_INFINITY); n_coarse];
+        for (&class, &(min, max)) in of_class.iter().zip(&self.extremes) {
+            let place = &mut places[usize::from(class)];
+            *place = (place.0.min(min), place.1.max(max));
+        }
+        let places = places.into_iter().map(|(min, max)| {
+            let (centre, width) = (0.5 * min + 0.5 * max, 0.5 * max - 0.5 * min);
+            // Classes of one value, or of none that is finite, know nothing of places within them.
+            if width > 0.0 && width < f64::INFINITY { (centre, 1.0 / width) } else { (0.0, 0.0) }
+        });
+        Coarse { places: places.collect(), of_class, of_row: &self.of_row }
+    }
+}
+
+/// Classes of another number.
+pub(crate) struct Coarse<'a> {
+    of_row: &'a [u8],
+    of_class: Vec<u8>,
+    /// Of each class its centre, and the inverse of half its width.
+    places: Vec<(f64, f64)>,
+}
+
+/// A single class, of rows that nothing is known of.
+pub(super) static ONE: Coarse<'static> = Coarse { of_row: &[], of_class: Vec::new(), places: Vec::new() };
+
+impl Coarse<'_> {
+    pub fn n(&self) -> usize {
+        self.places.len().max(1)
+    }
+
+    #[inline(always)]
+    pub fn class(&self, row: usize) -> usize {
+        if self.places.len() <= 1 { 0 } else { usize::from(self.of_class[usize::from(self.of_row[row])]) }
+    }
+
+    /// Tells contexts apart by the class of their row.
+    pub fn refine(&self, contexts: &mut [u16]) {
+        if self.n() > 1 {
+            let n = self.n() as u16;
+            for (context, &class) in contexts.iter_mut().zip(self.of_row) {
+                *context = *context * n + u16::from(self.of_class[usize::from(class)]);
+            }
+        }
+    }
+
+    /// Where the value of a row lies within its class, from -1 to 1; 0 for what is not finite.
+    #[inline(always)]
+    pub fn place(&self, class: usize, value: f64) -> f64 {
+        let Some(&(centre, scale)) = self.places.get(class) else { return 0.0 };
+        let place = (value - centre) * scale;
+        if place.abs() <= 2.0 { place } else { 0.0 }
+    }
+}
+
+/// Where a value lies among all: grows with it, rounded to 32 bits; NaN last.
+#[inline(always)]
+fn place(v: f64) -> u32 {
+    let bits = (v as f32).to_bits();
+    let place = bits ^ (((bits as i32 >> 31) as u32) | 1 << 31);
+    if v.is_nan() { u32::MAX } else { place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_values_have_a_class_each_and_many_share() {
+        let few: Vec<f64> = (0..1000).map(|i| [-999.0, 0.0, 1.5, f64::NAN][i % 4]).collect();
+        let classes = Classes::new(&few);
+        let all = classes.coarse(MOST);
+        assert_eq!(all.n(), 4);
+        (0..1000).for_each(|i| assert_eq!(all.class(i), i % 4));
+        assert_eq!(classes.coarse(2).class(1), 0);
+        let many: Vec<f64> = (0..100_000).map(|i| f64::from(i).sqrt()).collect();
+        let classes = Classes::new(&many);
+        let all = classes.coarse(MOST);
+        assert_eq!((all.n(), all.class(0), all.class(99_999), all.class(50_000)), (64, 0, 63, 32));
+        let eight = classes.coarse(8);
+        for row in (0..100_000).step_by(997) {
+            assert_eq!(eight.class(row), all.class(row) / 8);
+            assert!(eight.place(eight.class(row), many[row]).abs() <= 1.0 + 1e-12);
+        }
+        assert_eq!(Classes::new(&[]).coarse(8).n(), 1);
+        assert_eq!(Classes::new(&[f64::NAN; 3]).coarse(8).place(0, f64::NAN), 0.0);
+    }
+}

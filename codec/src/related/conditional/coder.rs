@@ -1,0 +1,264 @@
+//! Integers to bits by tables that their contexts choose.
+
+use super::intervals::Intervals;
+use super::tables::{Assignment, MOST as MOST_TABLES};
+use crate::candidate::occurring;
+use crate::entropy::range::{Bit, BitCoder, Decoder, Encoder};
+use crate::entropy::rans::{BitReader, BitWriter, Lookup, N_TOKENS, States, Table, encode_tokens};
+use crate::error::{Error, Result};
+use crate::simd::{self, Kernel};
+use crate::wire::{Reader, Writer};
+
+/// The stream has at least a byte for this many integers; see [`decode`].
+const MAX_VALUES_PER_BYTE_LOG2: u32 = 16;
+/// Ranks stand for integers where at most this many occur, and this many rows share one, on average.
+const MOST_RANKS: usize = 1 << 10;
+const ROWS_PER_RANK: usize = 64;
+
+/// Writes integers, each with a context below `n_contexts`; nothing where they spread too far or nearly all are alike.
+pub(super) fn encode(integers: &[i64], contexts: &[u16], n_contexts: usize, out: &mut Writer) -> Option<()> {
+    let start = out.bytes.len();
+    let (&base, &most) = (integers.iter().min()?, integers.iter().max()?);
+    let mut codes: Vec<u64> = integers.iter().map(|v| v.wrapping_sub(base) as u64).collect();
+    let mut largest = most.wrapping_sub(base) as u64;
+    let occurring = occurring(&codes, largest);
+    if !occurring.is_empty() {
+        codes.iter_mut().for_each(|v| *v = occurring.partition_point(|&o| (o as u64) < *v) as u64);
+        largest = occurring.len() as u64 - 1;
+    }
+    let intervals = Intervals::of(&codes, u64::BITS - largest.leading_zeros())?;
+    let tokens = intervals.tokens(&codes);
+    let assignment = Assignment::of(contexts, &tokens, n_contexts);
+    let tables: Vec<Table> = assignment.counts.iter().map(Table::from_counts).collect();
+
+    out.varint_signed(base);
+    occurring::write(&occurring, out);
+    intervals.write(out);
+    out.u8(tables.len() as u8);
+    let mut coder = Encoder::new();
+    code_map(&mut coder, &mut assignment.of_context.clone());
+    out.block(&coder.finish());
+    Table::write_all(&tables, out);
+    let mut extra = BitWriter::default();
+    let starts = intervals.starts();
+    for (&token, &code) in tokens.iter().zip(&codes) {
+        let (start, bits) = (starts[usize::from(token)], u32::from(intervals.extra[usize::from(token)]));
+        if bits > 0 {
+            extra.push(code - start, bits);
+        }
+    }
+    out.block(&extra.finish());
+    let of_context = &assignment.of_context;
+    encode_tokens(&tables, contexts.iter().zip(&tokens).map(|(&c, &t)| (of_context[usize::from(c)], t)), out);
+    (integers.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len() - start).then_some(())
+}
+
+/// The codes that occur, rising, where they are few and far between; none otherwise.
+fn occurring(codes: &[u64], largest: u64) -> Vec<i64> {
+    let most = (codes.len() / ROWS_PER_RANK).min(MOST_RANKS);
+    // A table of slots, twice as many as codes may be there; `u64::MAX` stands for an empty one.
+    let mut slots = vec![u64::MAX; (2 * most + 2).next_power_of_two()];
+    let mut n = 0;
+    let mut last = u64::MAX;
+    for &code in codes.iter().filter(|&&code| code != u64::MAX) {
+        if code == last {
+            continue;
+        }
+        last = code;
+        let mut at = (code.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (slots.len() - 1);
+        while slots[at] != u64::MAX && slots[at] != code {
+            at = (at + 1) & (slots.len() - 1);
+        }
+        if slots[at] == u64::MAX {
+            slots[at] = code;
+            n += 1;
+            if n > most {
+                return Vec::new();
+            }
+        }
+    }
+    if largest == u64::MAX || n as u64 > largest / 2 {
+        return Vec::new();
+    }
+    slots.retain(|&code| code != u64::MAX);
+    slots.sort_unstable();
+    slots.into_iter().map(|code| code as i64).collect()
+}
+
+/// The table of each context: mostly that of the context before.
+fn code_map<C: BitCoder>(coder: &mut C, of_context: &mut [u8]) {
+    const BITS: u32 = (MOST_TABLES - 1).ilog2() + 1;
+    let mut is_same = [Bit::new(); 2];
+    let mut names = [Bit::new(); 1 << BITS];
+    let (mut before, mut was_same) = (0, true);
+    for table in of_context {
+        was_same = coder.bit(&mut is_same[usize::from(was_same)], *table == before);
+        if !was_same {
+            let mut node = 1;
+            for k in (0..BITS).rev() {
+                node = 2 * node + usize::from(coder.bit(&mut names[node], *table >> k & 1 == 1));
+            }
+            before = (node & ((1 << BITS) - 1)) as u8;
+        }
+        *table = before;
+    }
+}
+
+/// Reads what [`encode`] wrote, and adds it to `values`, but for those with a class other than 0.
+///
+/// An integer can take no bits at all, so a stream that is shorter than the encoder makes any is refused.
+pub(super) fn decode(
+    input: &mut Reader<'_>,
+    classes: &[u8],
+    contexts: &[u16],
+    n_contexts: usize,
+    values: &mut [i64],
+) -> Result<()> {
+    let n = values.len();
+    if n >> MAX_VALUES_PER_BYTE_LOG2 > input.rest().len() {
+        return Err(Error::corrupt(format!("{} bytes of rANS cannot hold {n} integers", input.rest().len())));
+    }
+    let base = input.varint_signed("the smallest integer")?;
+    let occurring = occurring::read(n, input)?;
+    let intervals = Intervals::read(input)?;
+    let n_tables = usize::from(input.u8("the number of tables")?);
+    if !(1..=MOST_TABLES).contains(&n_tables) {
+        return Err(Error::corrupt(format!("{n_tables} tables: expected 1 to {MOST_TABLES}")));
+    }
+    let mut coder = Decoder::new(input.block("the tables of contexts")?);
+    let mut of_context = vec![0; n_contexts];
+    code_map(&mut coder, &mut of_context);
+    coder.finish()?;
+    if let Some(table) = of_context.iter().find(|&&table| usize::from(table) >= n_tables) {
+        return Err(Error::corrupt(format!("table {table} of {n_tables}")));
+    }
+    let lookup = Lookup::of(&Table::read_all(n_tables, input)?);
+    let mut starts = [(0, 0); N_TOKENS.next_power_of_two()];
+    for (start, (&first, &extra)) in starts.iter_mut().zip(intervals.starts().iter().zip(&intervals.extra)) {
+        *start = (first, u32::from(extra));
+    }
+    let extra = BitReader::new(input.block("the stored bits")?);
+    let states = States::read(input)?;
+    simd::run(Decode {
+        base,
+        occurring: &occurring,
+        of_context: &of_context,
+        lookup: &lookup,
+        starts: &starts,
+        extra,
+        states,
+        classes,
+        contexts,
+        values,
+    })
+}
+
+struct Decode<'a> {
+    base: i64,
+    occurring: &'a [i64],
+    of_context: &'a [u8],
+    lookup: &'a Lookup,
+    /// First integer and stored bits of each token.
+    starts: &'a [(u64, u32); N_TOKENS.next_power_of_two()],
+    extra: BitReader<'a>,
+    states: States<'a>,
+    classes: &'a [u8],
+    contexts: &'a [u16],
+    values: &'a mut [i64],
+}
+
+impl Kernel for Decode<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let Self { base, occurring, of_context, lookup, starts, mut extra, mut states, classes, contexts, values } =
+            self;
+        let most = occurring.len().wrapping_sub(1);
+        for (row, (value, &context)) in values.iter_mut().zip(contexts).enumerate() {
+            if !classes.is_empty() && classes[row] != 0 {
+                continue;
+            }
+            let table = usize::from(of_context[usize::from(context)]);
+            let token = states.token(lookup, table);
+            states.advance(lookup, table, token);
+            let (start, bits) = starts[token % starts.len()];
+            let code = start.wrapping_add(extra.take(bits));
+            // A damaged stream can give any rank.
+            let above = if occurring.is_empty() { code as i64 } else { occurring[(code as usize).min(most)] };
+            *value = value.wrapping_add(base).wrapping_add(above);
+        }
+        states.finish()?;
+        extra.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(integers: &[i64], contexts: &[u16], n_contexts: usize) -> Option<usize> {
+        let mut out = Writer::default();
+        encode(integers, contexts, n_contexts, &mut out)?;
+        let mut back = vec![0; integers.len()];
+        decode(&mut Reader::new(&out.bytes), &[], contexts, n_contexts, &mut back).unwrap();
+        assert_eq!(back, integers);
+        // Rows that are left out are where they were.
+        let mask: Vec<u8> = (0..2 * integers.len()).map(|i| (i % 2) as u8).collect();
+        let twice: Vec<u16> = contexts.iter().flat_map(|&c| [c, 0]).collect();
+        let mut back = vec![7; mask.len()];
+        decode(&mut Reader::new(&out.bytes), &mask, &twice, n_contexts, &mut back).unwrap();
+        assert!(back.chunks(2).zip(integers).all(|(pair, &v)| pair == [v.wrapping_add(7), 7]));
+        for i in 0..out.bytes.len().min(400) {
+            let mut bad = out.bytes.clone();
+            bad[i] ^= 1 << (i % 8);
+            let _ = decode(&mut Reader::new(&bad), &[], contexts, n_contexts, &mut back[..integers.len()]);
+            let cut = &out.bytes[..i];
+            assert!(decode(&mut Reader::new(cut), &[], contexts, n_contexts, &mut back[..integers.len()]).is_err());
+        }
+        Some(out.bytes.len())
+    }
+
+    #[test]
+    fn any_integers_come_back() {
+        let noise = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ i.wrapping_mul(0xC2B2_AE3D_27D4_EB4F) >> 17;
+        for n in [1, 2, 100, 5000] {
+            for spread in [1, 2, 7, 1 << 10, 1 << 30, 1 << 50] {
+                let integers: Vec<i64> = (0..n).map(|i| (noise(i) % spread) as i64 - (spread / 3) as i64).collect();
+                for n_contexts in [1u16, 5, 300] {
+                    let contexts: Vec<u16> = (0..n).map(|i| (noise(i + n) % u64::from(n_contexts)) as u16).collect();
+                    // What spreads over everything is not for these tables.
+                    assert!(
+                        round_trip(&integers, &contexts, n_contexts.into()).is_some()
+                            || (spread == 1 << 50 && n < 5000)
+                    );
+                }
+            }
+        }
+        assert!(round_trip(&[i64::MIN, i64::MAX], &[0, 0], 1).is_none());
+        assert!(round_trip(&[], &[], 1).is_none());
+        assert!(encode(&vec![5; 1 << 24], &vec![0; 1 << 24], 1, &mut Writer::default()).is_none());
+    }
+
+    #[test]
+    fn few_far_apart_take_their_entropy() {
+        let integers: Vec<i64> =
+            (0..8000u64).map(|i| [-999_000_000, 13, 1 << 40, 17][(i * i % 7 % 4) as usize]).collect();
+        assert!(round_trip(&integers, &vec![0; 8000], 1).unwrap() < 2050);
+    }
+
+    #[test]
+    fn contexts_are_told_apart_and_put_together() {
+        let noise = |i: u64| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as i64;
+        let contexts: Vec<u16> = (0..20_000u64).map(|i| (i * 7 % 100) as u16).collect();
+        // 100 contexts of two kinds.
+        let integers: Vec<i64> = contexts
+            .iter()
+            .zip(0..)
+            .map(|(c, i)| if c % 2 == 0 { noise(i) % 4 } else { 1000 + noise(i) % 64 })
+            .collect();
+        let with = round_trip(&integers, &contexts, 100).unwrap();
+        assert!((10_000..10_300).contains(&with), "{with}");
+        assert!(round_trip(&integers, &vec![0; 20_000], 1).unwrap() > 12_000);
+    }
+}

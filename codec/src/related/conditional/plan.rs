@@ -1,0 +1,133 @@
+//! Which parents a column is coded with, and how, from a sample of the rows.
+
+use super::classes::{Coarse, MOST, ONE};
+use super::surface::{Parents, Surface};
+use super::{Kind, Plan};
+use crate::error::Result;
+use crate::related::table::Decoded;
+
+/// Rows looked at.
+const MIN_ROWS: usize = 1024;
+const MAX_ROWS: usize = 4096;
+/// Classes that columns are compared by.
+const CLASSES: usize = 16;
+/// The columns that say most are tried in pairs.
+const MOST_TRIED: usize = 6;
+/// Classes of each parent of a trial's surface.
+const PIECES: usize = 8;
+/// Bits it takes to learn how often one pair of classes occurs, roughly.
+const BITS_TO_LEARN: f64 = 2.0;
+/// Rows that pay for a piece of a surface, or a context.
+const ROWS_PER_PIECE: usize = 64;
+/// A parent, and a second one, have to save so much of a column's bits.
+const MIN_SAVING: f64 = 0.005;
+const MIN_SECOND_SAVING: f64 = 0.02;
+
+/// Columns, or their differences, and what is compared of them: their classes in the sampled rows.
+pub(crate) struct Survey {
+    rows: Vec<usize>,
+    n_rows: usize,
+    are_differences: bool,
+    /// Of each column.
+    classes: Vec<Vec<u8>>,
+    /// `n log2 n`.
+    products: Vec<f32>,
+}
+
+impl Survey {
+    /// Of columns that have all been decoded.
+    pub fn new(decoded: &Decoded, n_columns: usize, n_rows: usize, are_differences: bool) -> Result<Self> {
+        let n = (n_rows / 4).clamp(MIN_ROWS, MAX_ROWS);
+        let rows: Vec<usize> = (0..n_rows).step_by(n_rows.div_ceil(n).max(1)).collect();
+        let mut classes = Vec::with_capacity(n_columns);
+        for column in 0..n_columns {
+            let coarse = decoded.look(column, are_differences)?.classes().coarse(CLASSES);
+            classes.push(rows.iter().map(|&r| coarse.class(r) as u8).collect());
+        }
+        let products = (0..=rows.len()).map(|n| n as f32 * (n.max(1) as f32).log2()).collect();
+        Ok(Self { rows, n_rows, are_differences, classes, products })
+    }
+
+    /// Whether a column's values come again in the row after more often than chance has it.
+    pub fn comes_in_runs(&self, column: usize, decoded: &Decoded) -> Result<bool> {
+        let values = decoded.values(column)?;
+        let n = self.rows.len();
+        let again = self.rows.iter().filter(|&&r| r > 0 && values[r] == values[r - 1]).count();
+        let mut counts = [0usize; CLASSES];
+        self.classes[column].iter().for_each(|&class| counts[usize::from(class)] += 1);
+        let by_chance = counts.iter().map(|n| n * n).sum::<usize>() / n.max(1);
+        Ok(again > n / 4 && again > by_chance + by_chance / 8)
+    }
+
+    /// Bits of a column's classes in the sampled rows where those of others are known, and of learning them.
+    fn bits(&self, target: usize, given: &[usize]) -> f64 {
+        let n_given = CLASSES.pow(given.len() as u32);
+        let mut joint = vec![0u16; n_given * CLASSES];
+        for (row, &class) in self.classes[target].iter().enumerate() {
+            let at = given.iter().fold(0, |at, &c| at * CLASSES + usize::from(self.classes[c][row]));
+            joint[at * CLASSES + usize::from(class)] += 1;
+        }
+        let product = |n: u16| f64::from(self.products[usize::from(n)]);
+        let (mut bits, mut n_pairs) = (0.0, 0);
+        for counts in joint.as_chunks::<CLASSES>().0 {
+            let sum: u16 = counts.iter().sum();
+            if sum > 0 {
+                bits += product(sum) - counts.iter().map(|&n| product(n)).sum::<f64>();
+                n_pairs += counts.iter().filter(|&&n| n > 0).count();
+            }
+        }
+        bits + n_pairs as f64 * BITS_TO_LEARN * self.rows.len() as f64 / self.n_rows as f64
+    }
+
+    /// Ways to code a column that has been quantised to `q` given some of `candidates`: the likeliest one with contexts
+    /// alone, and the likeliest one with a surface. `classes` leaves rows out.
+    pub fn plans(
+        &self,
+        target: usize,
+        candidates: &[usize],
+        q: impl Fn(usize) -> i64,
+        classes: &[u8],
+        decoded: &Decoded,
+    ) -> Result<Vec<Plan>> {
+        let are_differences = self.are_differences;
+        let alone = self.bits(target, &[]);
+        let mut single: Vec<(f64, usize)> = candidates.iter().map(|&c| (self.bits(target, &[c]), c)).collect();
+        single.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let best: Vec<usize> = single.iter().take(MOST_TRIED).map(|s| s.1).collect();
+        let most = ROWS_PER_PIECE.max(self.n_rows / ROWS_PER_PIECE);
+        let mut parents = Vec::new();
+        if let Some(&(bits, first)) = single.first().filter(|first| first.0 < (1.0 - MIN_SAVING) * alone) {
+            let others = best.iter().filter(|&&c| c != first).map(|&c| (self.bits(target, &[first, c]), c));
+            match others.min_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((both, second)) if both < (1.0 - MIN_SECOND_SAVING) * bits => {
+                    parents.extend([(first, (most / 4).min(64)), (second, (most / 4).min(16))]);
+                }
+                _ => parents.push((first, most.min(MOST))),
+            }
+        }
+        let mut plans = vec![Plan { kind: Kind::Contexts, are_differences, parents }];
+        let is_coded = |r: &usize| classes.get(*r).is_none_or(|&c| c == 0);
+        let rows: Vec<(usize, i64)> = self.rows.iter().copied().filter(is_coded).map(|r| (r, q(r))).collect();
+        let scale = self.n_rows as f64 / self.rows.len() as f64;
+        let columns = best.iter().map(|&c| decoded.look(c, self.are_differences)).collect::<Result<Vec<_>>>()?;
+        let coarse: Vec<Coarse> = columns.iter().map(|column| column.classes().coarse(PIECES)).collect();
+        let estimate = |first: usize, second: Option<usize>| {
+            let values = |k: usize| columns[k].values();
+            let classes = [&coarse[first], second.map_or(&ONE, |second| &coarse[second])];
+            let over = Parents { classes, values: [values(first), values(second.unwrap_or(first))] };
+            Surface::estimate(&over, &rows, scale)
+        };
+        let trials =
+            (0..best.len()).flat_map(|k| [None].into_iter().chain((k + 1..best.len()).map(Some)).map(move |l| (k, l)));
+        let likeliest = trials.map(|(k, l)| (estimate(k, l), k, l)).min_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((_, first, second)) = likeliest {
+            let square = 1 << (most.ilog2() / 2).min(5);
+            let parents = match second {
+                Some(second) => vec![(best[first], square), (best[second], square)],
+                None => vec![(best[first], most.min(MOST))],
+            };
+            plans.push(Plan { kind: Kind::Surface, are_differences, parents });
+        }
+        Ok(plans)
+    }
+}
