@@ -40,11 +40,29 @@ impl Column {
         Part { elements, shape, specials: &self.specials, promise: self.promise, effort, keep_outliers: false }
     }
 
-    /// Whether the column is so small already that a search for something smaller by itself is not worth its time: neither
-    /// its distribution nor repeats in it come near.
-    fn is_beaten(&self, len_bytes: usize) -> bool {
+    /// The effort that the search for something smaller by itself is worth where `len_bytes` have been reached, if any: what
+    /// differences from row to row and what repeats would save, judged from rows in the middle.
+    fn effort_alone(&self, len_bytes: usize, effort: Effort) -> Option<Effort> {
+        const ROWS: usize = 1 << 13;
+        /// Coders with contexts get below the distribution of differences.
+        const OF_DISTRIBUTION: f64 = 0.9;
+        /// More comes again in all rows than in some.
+        const OF_REPEATS: f64 = 0.8;
+        if effort == Effort::Max {
+            return Some(effort);
+        }
         let q = &self.quantised.q;
-        entropy::quick_len(q) * 4 / 5 > len_bytes
+        let n = q.len().min(ROWS);
+        let start = (q.len() - n) / 2;
+        let rows = (start..start + n).filter(|&row| !self.specials.is_masked(row));
+        let some: Vec<i64> = rows.map(|row| q.get(row)).collect();
+        let differences: Vec<i64> = some.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+        let reached = len_bytes as f64 / q.len() as f64 * n as f64;
+        if entropy::repeats_len(&some) as f64 * OF_REPEATS < reached {
+            return Some(effort);
+        }
+        let by_differences = bits_per_value(&differences) / 8.0 * differences.len() as f64;
+        (by_differences * OF_DISTRIBUTION < reached).then_some(Effort::Fast)
     }
 
     /// What a reader gets from the quantised integers.
@@ -123,10 +141,9 @@ pub(super) fn encode(
                 }
             };
             if allows(candidate::CONDITIONAL) {
-                for plan in surveys.plans(c, &order[..place], column, &decoded, formula.clone())? {
-                    if let Some(payload) = conditional::encode(&part, &column.quantised, &plan, &decoded)? {
-                        keep(candidate::CONDITIONAL, payload);
-                    }
+                let plans = surveys.plans(c, &order[..place], column, &decoded, formula.clone())?;
+                if let Some(payload) = conditional::encode(&part, &column.quantised, &plans, &decoded)? {
+                    keep(candidate::CONDITIONAL, payload);
                 }
             }
             if allows(candidate::RELATED) && (effort == Effort::Max || !allows(candidate::CONDITIONAL)) {
@@ -135,10 +152,12 @@ pub(super) fn encode(
                 }
             }
         }
-        let winner = match given {
-            Some(given) if effort != Effort::Max && column.is_beaten(given.bytes.len()) => given,
-            given => {
+        let worth = given.as_ref().map_or(Some(effort), |given| column.effort_alone(given.bytes.len(), effort));
+        let winner = match (given, worth) {
+            (Some(given), None) => given,
+            (given, worth) => {
                 let rival = given.as_ref().map(|given| given.bytes.len());
+                let part = Part { effort: worth.unwrap_or(effort), ..part };
                 let mut alone = auction.part_of(&part, &column.quantised, false, rival)?;
                 given.into_iter().for_each(|given| alone.keep_smaller(given.bytes, None));
                 alone

@@ -25,8 +25,7 @@ pub(crate) use int::Int;
 
 use crate::error::{Error, Result};
 use crate::params::Effort;
-use crate::predict::search::{self, Distribution};
-use crate::predict::stream::Ints;
+use crate::predict::search;
 use crate::wire::{Reader, Writer, unzigzag64, zigzag64};
 use context::Lattice;
 
@@ -223,28 +222,9 @@ fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8], mut done: 
     candidates.min_by_key(Vec::len).unwrap_or_else(|| with_id(CONTEXT, context::encode(values, hints.lattice)))
 }
 
-/// Bytes that the values take at little cost: by their distribution or that of their differences, or by repeats,
-/// whichever is less.
-pub(crate) fn quick_len(values: &Ints) -> usize {
-    fn of<I: Int>(values: &[I]) -> usize {
-        let (mut plain, mut differences) = (Distribution::default(), Distribution::default());
-        plain.add(values);
-        let mut some = [I::default(); 1024];
-        for pair in values.windows(some.len() + 1).step_by(some.len()) {
-            some.iter_mut().zip(pair.windows(2)).for_each(|(d, w)| *d = w[1].wrapping_sub(w[0]));
-            differences.add(&some);
-        }
-        let bits = if differences.n() == 0 {
-            plain.bits_per_value()
-        } else {
-            plain.bits_per_value().min(differences.bits_per_value())
-        };
-        ((bits / 8.0 * values.len() as f64) as usize).min(narrow::quick_len(values, false, 3))
-    }
-    match values {
-        Ints::I32(v) => of(v),
-        Ints::I64(v) => of(v),
-    }
+/// Bytes that the values take at little cost where they repeat.
+pub(crate) fn repeats_len(values: &[i64]) -> usize {
+    narrow::quick_len(values, false, 3)
 }
 
 fn with_id(coder: u8, payload: Vec<u8>) -> Vec<u8> {

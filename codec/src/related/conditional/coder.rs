@@ -4,53 +4,80 @@ use super::intervals::Intervals;
 use super::tables::{Assignment, MOST as MOST_TABLES};
 use crate::candidate::occurring;
 use crate::entropy::range::{Bit, BitCoder, Decoder, Encoder};
-use crate::entropy::rans::{BitReader, BitWriter, Lookup, N_TOKENS, States, Table, encode_tokens};
+use crate::entropy::rans::{BitReader, BitWriter, Counts, Lookup, N_TOKENS, States, Table, encode_tokens};
 use crate::error::{Error, Result};
 use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
-/// The stream has at least a byte for this many integers; see [`decode`].
+/// A stream has at least a byte for this many integers; see [`decode`].
 const MAX_VALUES_PER_BYTE_LOG2: u32 = 16;
 /// Ranks stand for integers where at most this many occur, and this many rows share one, on average.
 const MOST_RANKS: usize = 1 << 10;
 const ROWS_PER_RANK: usize = 64;
 
-/// Writes integers, each with a context below `n_contexts`; nothing where they spread too far or nearly all are alike.
-pub(super) fn encode(integers: &[i64], contexts: &[u16], n_contexts: usize, out: &mut Writer) -> Option<()> {
-    let start = out.bytes.len();
-    let (&base, &most) = (integers.iter().min()?, integers.iter().max()?);
-    let mut codes: Vec<u64> = integers.iter().map(|v| v.wrapping_sub(base) as u64).collect();
-    let mut largest = most.wrapping_sub(base) as u64;
-    let occurring = occurring(&codes, largest);
-    if !occurring.is_empty() {
-        codes.iter_mut().for_each(|v| *v = occurring.partition_point(|&o| (o as u64) < *v) as u64);
-        largest = occurring.len() as u64 - 1;
-    }
-    let intervals = Intervals::of(&codes, u64::BITS - largest.leading_zeros())?;
-    let tokens = intervals.tokens(&codes);
-    let assignment = Assignment::of(contexts, &tokens, n_contexts);
-    let tables: Vec<Table> = assignment.counts.iter().map(Table::from_counts).collect();
+/// Integers as they will be written.
+pub(super) struct Coded {
+    base: i64,
+    occurring: Vec<i64>,
+    intervals: Intervals,
+    tokens: Vec<u8>,
+    /// How far each integer is from the first of its interval.
+    rests: Vec<u64>,
+    assignment: Assignment,
+}
 
-    out.varint_signed(base);
-    occurring::write(&occurring, out);
-    intervals.write(out);
-    out.u8(tables.len() as u8);
-    let mut coder = Encoder::new();
-    code_map(&mut coder, &mut assignment.of_context.clone());
-    out.block(&coder.finish());
-    Table::write_all(&tables, out);
-    let mut extra = BitWriter::default();
-    let starts = intervals.starts();
-    for (&token, &code) in tokens.iter().zip(&codes) {
-        let (start, bits) = (starts[usize::from(token)], u32::from(intervals.extra[usize::from(token)]));
-        if bits > 0 {
-            extra.push(code - start, bits);
+impl Coded {
+    /// Integers, each with a context below `n_contexts`; nothing where they spread too far, or there are none.
+    pub fn new(integers: &[i64], contexts: &[u16], n_contexts: usize) -> Option<Self> {
+        let (&base, &most) = (integers.iter().min()?, integers.iter().max()?);
+        let mut codes: Vec<u64> = integers.iter().map(|v| v.wrapping_sub(base) as u64).collect();
+        let mut largest = most.wrapping_sub(base) as u64;
+        let occurring = occurring(&codes, largest);
+        if !occurring.is_empty() {
+            codes.iter_mut().for_each(|v| *v = occurring.partition_point(|&o| (o as u64) < *v) as u64);
+            largest = occurring.len() as u64 - 1;
         }
+        let intervals = Intervals::of(&codes, u64::BITS - largest.leading_zeros())?;
+        let tokens = intervals.tokens(&codes);
+        let assignment = Assignment::of(contexts, &tokens, n_contexts);
+        let starts = intervals.starts();
+        codes.iter_mut().zip(&tokens).for_each(|(code, &token)| *code -= starts[usize::from(token)]);
+        Some(Self { base, occurring, intervals, tokens, rests: codes, assignment })
     }
-    out.block(&extra.finish());
-    let of_context = &assignment.of_context;
-    encode_tokens(&tables, contexts.iter().zip(&tokens).map(|(&c, &t)| (of_context[usize::from(c)], t)), out);
-    (integers.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len() - start).then_some(())
+
+    /// What they will take, about.
+    pub fn bits(&self) -> f64 {
+        let stored = |counts: &Counts| -> u64 {
+            self.intervals.extra.iter().zip(counts).map(|(&bits, &n)| u64::from(bits) * u64::from(n)).sum()
+        };
+        self.assignment.bits + self.assignment.counts.iter().map(stored).sum::<u64>() as f64
+    }
+
+    /// Writes them; nothing where nearly all are alike.
+    pub fn write(&self, contexts: &[u16], out: &mut Writer) -> Option<()> {
+        let start = out.bytes.len();
+        let of_context = &self.assignment.of_context;
+        let tables: Vec<Table> = self.assignment.counts.iter().map(Table::from_counts).collect();
+        out.varint_signed(self.base);
+        occurring::write(&self.occurring, out);
+        self.intervals.write(out);
+        out.u8(tables.len() as u8);
+        let mut coder = Encoder::new();
+        code_map(&mut coder, &mut of_context.clone());
+        out.block(&coder.finish());
+        Table::write_all(&tables, out);
+        let mut extra = BitWriter::default();
+        for (&token, &rest) in self.tokens.iter().zip(&self.rests) {
+            let bits = u32::from(self.intervals.extra[usize::from(token)]);
+            if bits > 0 {
+                extra.push(rest, bits);
+            }
+        }
+        out.block(&extra.finish());
+        let coded = contexts.iter().zip(&self.tokens).map(|(&c, &t)| (of_context[usize::from(c)], t));
+        encode_tokens(&tables, coded, out);
+        (self.tokens.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len() - start).then_some(())
+    }
 }
 
 /// The codes that occur, rising, where they are few and far between; none otherwise.
@@ -104,7 +131,7 @@ fn code_map<C: BitCoder>(coder: &mut C, of_context: &mut [u8]) {
     }
 }
 
-/// Reads what [`encode`] wrote, and adds it to `values`, but for those with a class other than 0.
+/// Reads what [`Coded::write`] wrote, and adds it to `values`, but for those with a class other than 0.
 ///
 /// An integer can take no bits at all, so a stream that is shorter than the encoder makes any is refused.
 pub(super) fn decode(
@@ -199,7 +226,10 @@ mod tests {
 
     fn round_trip(integers: &[i64], contexts: &[u16], n_contexts: usize) -> Option<usize> {
         let mut out = Writer::default();
-        encode(integers, contexts, n_contexts, &mut out)?;
+        let coded = Coded::new(integers, contexts, n_contexts)?;
+        coded.write(contexts, &mut out)?;
+        let estimate = coded.bits() / 8.0;
+        assert!(integers.len() < 5000 || (estimate - out.bytes.len() as f64).abs() < 100.0 + estimate / 50.0);
         let mut back = vec![0; integers.len()];
         decode(&mut Reader::new(&out.bytes), &[], contexts, n_contexts, &mut back).unwrap();
         assert_eq!(back, integers);
@@ -237,7 +267,9 @@ mod tests {
         }
         assert!(round_trip(&[i64::MIN, i64::MAX], &[0, 0], 1).is_none());
         assert!(round_trip(&[], &[], 1).is_none());
-        assert!(encode(&vec![5; 1 << 24], &vec![0; 1 << 24], 1, &mut Writer::default()).is_none());
+        let contexts = vec![0; 1 << 24];
+        let alike = Coded::new(&vec![5; 1 << 24], &contexts, 1).unwrap();
+        assert!(alike.write(&contexts, &mut Writer::default()).is_none());
     }
 
     #[test]

@@ -36,6 +36,8 @@ use crate::quantize::{Quantised, Quantiser};
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
 use classes::{Coarse, ONE};
+use coder::Coded;
+use std::cell::OnceCell;
 use surface::{Parents, Surface};
 
 /// Parents at most.
@@ -178,52 +180,117 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Encodes a column whose parents have been decoded; nothing where its integers spread too far.
+/// A column's integers, those of its rows that are coded, and the rows.
+struct Integers<'a> {
+    plain: Vec<i64>,
+    differences: OnceCell<Vec<i64>>,
+    /// Leaves rows out.
+    classes: &'a [u8],
+}
+
+impl<'a> Integers<'a> {
+    fn new(q: &Ints, classes: &'a [u8]) -> Self {
+        let plain = match q {
+            Ints::I32(q) => q.iter().map(|&v| v.into()).collect(),
+            Ints::I64(q) => q.clone(),
+        };
+        Self { plain, differences: OnceCell::new(), classes }
+    }
+
+    /// Of all rows, or of about `most` of them: each row's number and integer.
+    fn rows(&self, are_differences: bool, most: usize) -> impl Iterator<Item = (usize, i64)> + Clone {
+        let of = |are_differences| if are_differences { self.differences() } else { &self.plain };
+        let integers = of(are_differences);
+        let rows = (0..integers.len()).step_by(integers.len().div_ceil(most).max(1));
+        rows.filter(|&row| self.is_coded(row)).map(|row| (row, integers[row]))
+    }
+
+    fn is_coded(&self, row: usize) -> bool {
+        self.classes.get(row).is_none_or(|&class| class == 0)
+    }
+
+    fn differences(&self) -> &[i64] {
+        self.differences.get_or_init(|| {
+            let mut before = 0i64;
+            let difference = |(row, &v): (usize, &i64)| {
+                if !self.is_coded(row) {
+                    return 0;
+                }
+                v.wrapping_sub(std::mem::replace(&mut before, v))
+            };
+            self.plain.iter().enumerate().map(difference).collect()
+        })
+    }
+}
+
+/// A column by one plan.
+struct Trial<'a> {
+    plan: &'a Plan,
+    contexts: Vec<u16>,
+    surface: Option<Surface>,
+    coded: Coded,
+}
+
+impl<'a> Trial<'a> {
+    /// With about `most` rows; nothing where their integers spread too far.
+    fn new(plan: &'a Plan, integers: &Integers<'_>, given: &Given<'_>, most: usize) -> Option<Self> {
+        let rows = integers.rows(plan.are_differences, most);
+        let contexts = rows.clone().map(|(row, _)| given.contexts[row]).collect::<Vec<_>>();
+        let over = given.over();
+        let surface = (plan.kind == Kind::Surface).then(|| Surface::of(&over, rows.clone()));
+        let integers: Vec<i64> = match (&surface, &given.prediction) {
+            (Some(surface), _) => {
+                let centre = surface.centres(&over);
+                rows.map(|(row, v)| v.wrapping_sub(centre(row))).collect()
+            }
+            (_, Some(prediction)) => rows.map(|(row, v)| v.wrapping_sub(prediction.centre[row])).collect(),
+            _ => rows.map(|(_, v)| v).collect(),
+        };
+        let coded = Coded::new(&integers, &contexts, given.n_contexts)?;
+        Some(Self { plan, contexts, surface, coded })
+    }
+
+    fn bits(&self) -> f64 {
+        self.coded.bits() + 8.0 * self.surface.as_ref().map_or(0, Surface::len_bytes) as f64
+    }
+}
+
+/// Plans are compared by this many rows.
+const MOST_COMPARED: usize = 1 << 16;
+
+/// Encodes a column whose parents have been decoded, by the best of these plans; nothing where its integers spread too far.
 pub(crate) fn encode(
     part: &Part<'_>,
     quantised: &Quantised,
-    plan: &Plan,
+    plans: &[Plan],
     decoded: &Decoded,
 ) -> Result<Option<Vec<u8>>> {
+    let n = quantised.q.len();
+    let integers = Integers::new(&quantised.q, &part.specials.classes);
+    let mut best: Option<(f64, Trial<'_>)> = None;
+    for plan in plans {
+        let given = plan.resolve(decoded, quantised.quantiser, part.dtype(), n)?;
+        let Some(trial) = Trial::new(plan, &integers, &given, MOST_COMPARED) else { continue };
+        let bits = trial.bits();
+        if best.as_ref().is_none_or(|best| bits < best.0) {
+            best = Some((bits, trial));
+        }
+    }
+    let Some((_, mut best)) = best else { return Ok(None) };
+    if n > MOST_COMPARED {
+        let given = best.plan.resolve(decoded, quantised.quantiser, part.dtype(), n)?;
+        let Some(whole) = Trial::new(best.plan, &integers, &given, n) else { return Ok(None) };
+        best = whole;
+    }
     let mut out = Writer::default();
-    plan.write(&mut out);
+    best.plan.write(&mut out);
     part.specials.write(part.dtype(), &mut out);
     quantised.quantiser.write(&mut out);
     Exceptions::write(part.elements, &quantised.exceptions, &mut out);
-    let q = &quantised.q;
-    let given = plan.resolve(decoded, quantised.quantiser, part.dtype(), q.len())?;
-    let mut integers: Vec<i64> = match q {
-        Ints::I32(q) => q.iter().map(|&v| v.into()).collect(),
-        Ints::I64(q) => q.clone(),
-    };
-    let classes = &part.specials.classes;
-    let is_coded = |row: usize| classes.get(row).is_none_or(|&c| c == 0);
-    if plan.are_differences {
-        let mut before = 0i64;
-        for (_, v) in integers.iter_mut().enumerate().filter(|(row, _)| is_coded(*row)) {
-            (before, *v) = (*v, v.wrapping_sub(before));
-        }
-    }
-    if plan.kind == Kind::Surface {
-        let over = given.over();
-        let surface = Surface::of(&over, || {
-            integers.iter().enumerate().filter(|(row, _)| is_coded(*row)).map(|(row, &q)| (row, q))
-        });
+    if let Some(surface) = &best.surface {
         surface.write(&mut out);
-        let centres = surface.centres(&over, integers.len());
-        integers.iter_mut().zip(centres).for_each(|(v, centre)| *v = v.wrapping_sub(centre));
     }
-    if let Some(p) = &given.prediction {
-        integers.iter_mut().zip(&p.centre).for_each(|(v, centre)| *v = v.wrapping_sub(*centre));
-    }
-    let Given { mut contexts, n_contexts, .. } = given;
-    if !classes.is_empty() {
-        let mut row = 0..;
-        integers.retain(|_| row.next().is_some_and(is_coded));
-        let mut row = 0..;
-        contexts.retain(|_| row.next().is_some_and(is_coded));
-    }
-    Ok(coder::encode(&integers, &contexts, n_contexts, &mut out).map(|()| out.bytes))
+    Ok(best.coded.write(&best.contexts, &mut out).map(|()| out.bytes))
 }
 
 /// The columns that a payload needs.
@@ -256,7 +323,8 @@ pub(crate) fn decode(payload: &[u8], n_columns: usize, decoded: &Decoded, target
     let mut q = match (&plan.kind, &given.prediction) {
         (Kind::Surface, _) => {
             let over = given.over();
-            Surface::read(over.classes.map(Coarse::n), &mut input)?.centres(&over, n)
+            let surface = Surface::read(over.classes.map(Coarse::n), &mut input)?;
+            (0..n).map(surface.centres(&over)).collect()
         }
         (_, Some(prediction)) => prediction.centre.clone(),
         _ => vec![0; n],

@@ -8,7 +8,7 @@ use crate::related::table::Decoded;
 
 /// Rows looked at.
 const MIN_ROWS: usize = 1024;
-const MAX_ROWS: usize = 4096;
+const MAX_ROWS: usize = 2048;
 /// Classes that columns are compared by.
 const CLASSES: usize = 16;
 /// The columns that say most are tried in pairs.
@@ -115,7 +115,7 @@ impl Survey {
             let values = |k: usize| columns[k].values();
             let classes = [&coarse[first], second.map_or(&ONE, |second| &coarse[second])];
             let over = Parents { classes, values: [values(first), values(second.unwrap_or(first))] };
-            Surface::estimate(&over, &rows, scale)
+            Surface::estimate(&over, rows.iter().copied(), scale)
         };
         let trials =
             (0..best.len()).flat_map(|k| [None].into_iter().chain((k + 1..best.len()).map(Some)).map(move |l| (k, l)));

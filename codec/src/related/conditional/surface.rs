@@ -122,9 +122,8 @@ fn bits(rest: f64, n: f64) -> f64 {
 
 impl Surface {
     /// Bits that rows take beside a surface over these parents, about, planes counted in for `scale` times as many rows.
-    pub fn estimate(parents: &Parents<'_>, rows: &[(usize, i64)], scale: f64) -> f64 {
+    pub fn estimate(parents: &Parents<'_>, rows: impl Iterator<Item = (usize, i64)> + Clone, scale: f64) -> f64 {
         const PLANE_BITS: f64 = 24.0;
-        let rows = rows.iter().copied();
         let middle = rows.clone().next().map_or(0, |r| r.1);
         let sums = parents.sums(rows, middle);
         let cost = |s: &Sums| bits(s.rest(s.fit([s.q / s.n, 0.0, 0.0])), s.n) + PLANE_BITS / scale;
@@ -132,9 +131,8 @@ impl Surface {
     }
 
     /// The surface nearest to the integers of these rows.
-    pub fn of<R: Iterator<Item = (usize, i64)>>(parents: &Parents<'_>, rows: impl Fn() -> R) -> Self {
-        let middle = rows().next().map_or(0, |r| r.1);
-        let rows = rows();
+    pub fn of(parents: &Parents<'_>, rows: impl Iterator<Item = (usize, i64)> + Clone) -> Self {
+        let middle = rows.clone().next().map_or(0, |r| r.1);
         let n_second = parents.classes[1].n();
         let sums = parents.sums(rows, middle);
         let mut surface = Self { resolution: 0, planes: vec![Plane::default(); sums.len()], n_second };
@@ -190,17 +188,23 @@ impl Surface {
         }
     }
 
-    /// The integers expected of all rows.
-    pub fn centres(&self, parents: &Parents<'_>, n_rows: usize) -> Vec<i64> {
+    /// The integer expected of each row.
+    pub fn centres<'a>(&self, parents: &'a Parents<'_>) -> impl Fn(usize) -> i64 + use<'a, '_> {
         let unit = self.unit();
         let planes: Vec<[f64; 3]> =
             self.planes.iter().map(|p| [p.height, p.slopes[0], p.slopes[1]].map(|v| v as f64 * unit)).collect();
-        let centre = |row: usize| {
+        move |row| {
             let (piece, u, v) = parents.locate(row);
             let [height, a, b] = planes[piece];
             (height + a * u + b * v + 0.5).floor().clamp(-MAX_HEIGHT, MAX_HEIGHT) as i64
-        };
-        (0..n_rows).map(centre).collect()
+        }
+    }
+
+    /// The bytes of [`Self::write`].
+    pub fn len_bytes(&self) -> usize {
+        let mut out = Writer::default();
+        self.write(&mut out);
+        out.bytes.len()
     }
 
     pub fn write(&self, out: &mut Writer) {

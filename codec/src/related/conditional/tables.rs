@@ -4,14 +4,16 @@ use crate::entropy::rans::{Counts, N_TOKENS};
 
 /// Tables at most: their look-ups have to stay in the cache.
 pub(super) const MOST: usize = 24;
-/// Rows that classes are put together by.
-const SAMPLE: usize = 1 << 15;
-const ROUNDS: usize = 6;
+/// Rows that contexts are put together by.
+const SAMPLE: usize = 1 << 13;
+const ROUNDS: usize = 5;
 
 /// The table of each context, and how often each table's tokens occur.
 pub(super) struct Assignment {
     pub of_context: Vec<u8>,
     pub counts: Vec<Counts>,
+    /// What all tokens and tables take, about.
+    pub bits: f64,
 }
 
 impl Assignment {
@@ -68,19 +70,24 @@ impl Assignment {
         for (&c, &t) in contexts.iter().zip(tokens) {
             counts[usize::from(of_context[usize::from(c)])][usize::from(t)] += 1;
         }
-        Self { of_context, counts }.merged()
+        Self { of_context, counts, bits: 0.0 }.merged()
     }
 
     /// The two tables that lose least by it become one, as long as that takes fewer bits.
     fn merged(mut self) -> Self {
-        let mut names: Vec<usize> = (0..self.counts.len()).collect();
-        let mut live: Vec<usize> = names.iter().copied().filter(|&k| self.counts[k].iter().any(|&n| n > 0)).collect();
-        let mut own: Vec<f64> = self.counts.iter().map(bits).collect();
+        let costs = Costs::new();
+        let used = |counts: &Counts| N_TOKENS - counts.iter().rev().take_while(|&&n| n == 0).count();
+        let n_tokens = self.counts.iter().map(used).max().unwrap_or(0);
+        let n = self.counts.len();
+        let mut names: Vec<usize> = (0..n).collect();
+        let mut live: Vec<usize> = (0..n).filter(|&k| used(&self.counts[k]) > 0).collect();
+        let mut own: Vec<f64> =
+            self.counts.iter().map(|counts| costs.table(counts[..n_tokens].iter().copied())).collect();
         let gain = |counts: &[Counts], own: &[f64], a: usize, b: usize| {
-            let together: Counts = std::array::from_fn(|t| counts[a][t] + counts[b][t]);
-            own[a] + own[b] - bits(&together)
+            let (first, second) = (&counts[a][..n_tokens], &counts[b][..n_tokens]);
+            own[a] + own[b] - costs.table(first.iter().zip(second).map(|(a, b)| a + b))
         };
-        let mut gains = vec![vec![f64::NEG_INFINITY; names.len()]; names.len()];
+        let mut gains = vec![vec![f64::NEG_INFINITY; n]; n];
         for (i, &a) in live.iter().enumerate() {
             for &b in &live[i + 1..] {
                 gains[a][b] = gain(&self.counts, &own, a, b);
@@ -92,32 +99,53 @@ impl Assignment {
             if gains[a][b] <= 0.0 {
                 break;
             }
-            self.counts[a] = std::array::from_fn(|t| self.counts[a][t] + self.counts[b][t]);
-            own[a] = bits(&self.counts[a]);
+            let second = self.counts[b];
+            self.counts[a].iter_mut().zip(second).for_each(|(a, b)| *a += b);
+            own[a] = costs.table(self.counts[a][..n_tokens].iter().copied());
             live.retain(|&k| k != b);
             names.iter_mut().filter(|n| **n == b).for_each(|n| *n = a);
-            for &k in &live {
-                if k != a {
-                    gains[a.min(k)][a.max(k)] = gain(&self.counts, &own, a.min(k), a.max(k));
-                }
+            for &k in live.iter().filter(|&&k| k != a) {
+                gains[a.min(k)][a.max(k)] = gain(&self.counts, &own, a.min(k), a.max(k));
             }
         }
         let place = |k: usize| live.iter().position(|&l| l == k).unwrap_or(0) as u8;
-        self.of_context.iter_mut().for_each(|k| *k = place(names[usize::from(*k)]));
+        let places: Vec<u8> = names.into_iter().map(place).collect();
+        self.of_context.iter_mut().for_each(|k| *k = places[usize::from(*k)]);
         self.counts = live.iter().map(|&k| self.counts[k]).collect();
+        let changes = self.of_context.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        self.bits = live.iter().map(|&k| own[k]).sum::<f64>() + changes as f64 * CHANGE_BITS;
         self
     }
 }
 
-/// Bits that tokens of these counts take with a table of their own, and the table.
-fn bits(counts: &Counts) -> f64 {
-    /// What a frequency takes, near enough.
-    const ENTRY: f64 = 5.0;
-    let n: u32 = counts.iter().sum();
-    if n == 0 {
-        return 0.0;
+/// What it takes to say that a context's table is another than that of the one before.
+const CHANGE_BITS: f64 = 6.0;
+
+/// Logarithms of small numbers at hand.
+struct Costs {
+    /// `n log2 n`.
+    products: Vec<f64>,
+}
+
+impl Costs {
+    fn new() -> Self {
+        Self { products: (0..1024u32).map(|n| Self::product(n)).collect() }
     }
-    let total = f64::from(n).log2();
-    let used = counts.iter().filter(|&&c| c > 0);
-    used.map(|&c| f64::from(c) * (total - f64::from(c).log2()) + ENTRY).sum::<f64>() + 16.0
+
+    fn product(n: u32) -> f64 {
+        if n == 0 { 0.0 } else { f64::from(n) * f64::from(n).log2() }
+    }
+
+    /// Bits that tokens of these counts take with a table of their own, and the table.
+    fn table(&self, counts: impl Iterator<Item = u32>) -> f64 {
+        /// What a frequency takes, near enough.
+        const ENTRY: f64 = 5.0;
+        let product = |n: u32| self.products.get(n as usize).copied().unwrap_or_else(|| Self::product(n));
+        let (mut sum, mut bits) = (0, 16.0);
+        for count in counts.filter(|&count| count > 0) {
+            sum += count;
+            bits += ENTRY - product(count);
+        }
+        if sum == 0 { 0.0 } else { bits + product(sum) }
+    }
 }
