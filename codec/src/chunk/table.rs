@@ -46,8 +46,8 @@ impl Column {
         const ROWS: usize = 1 << 13;
         /// Coders with contexts get below the distribution of differences.
         const OF_DISTRIBUTION: f64 = 0.9;
-        /// More comes again in all rows than in some.
-        const OF_REPEATS: f64 = 0.8;
+        /// What a match finder saves beyond that is repeats; more comes again in all rows than in some.
+        const REPEATS: f64 = 0.85;
         if effort == Effort::Max {
             return Some(effort);
         }
@@ -58,7 +58,8 @@ impl Column {
         let some: Vec<i64> = rows.map(|row| q.get(row)).collect();
         let differences: Vec<i64> = some.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
         let reached = len_bytes as f64 / q.len() as f64 * n as f64;
-        if entropy::repeats_len(&some) as f64 * OF_REPEATS < reached {
+        let repeats = entropy::repeats_len(&some) as f64;
+        if repeats * REPEATS < reached && repeats < REPEATS * bits_per_value(&some) / 8.0 * n as f64 {
             return Some(effort);
         }
         let by_differences = bits_per_value(&differences) / 8.0 * differences.len() as f64;
