@@ -46,22 +46,24 @@ impl Column {
         const ROWS: usize = 1 << 13;
         /// Coders with contexts get below the distribution of differences.
         const OF_DISTRIBUTION: f64 = 0.9;
-        /// What a match finder saves beyond that is repeats; more comes again in all rows than in some.
-        const REPEATS: f64 = 0.85;
+        /// What a match finder saves beyond that is repeats.
+        const OF_REPEATS: f64 = 0.85;
         if effort == Effort::Max {
             return Some(effort);
         }
         let q = &self.quantised.q;
+        // They may lie anywhere.
+        let repeats = entropy::repeats_len(q) as f64;
+        let distribution = q.bits_per_value() / 8.0 * q.len() as f64;
+        if repeats * OF_REPEATS < len_bytes as f64 && repeats < distribution * OF_REPEATS {
+            return Some(effort);
+        }
         let n = q.len().min(ROWS);
         let start = (q.len() - n) / 2;
         let rows = (start..start + n).filter(|&row| !self.specials.is_masked(row));
         let some: Vec<i64> = rows.map(|row| q.get(row)).collect();
         let differences: Vec<i64> = some.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
         let reached = len_bytes as f64 / q.len() as f64 * n as f64;
-        let repeats = entropy::repeats_len(&some) as f64;
-        if repeats * REPEATS < reached && repeats < REPEATS * bits_per_value(&some) / 8.0 * n as f64 {
-            return Some(effort);
-        }
         let by_differences = bits_per_value(&differences) / 8.0 * differences.len() as f64;
         (by_differences * OF_DISTRIBUTION < reached).then_some(Effort::Fast)
     }

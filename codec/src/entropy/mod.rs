@@ -26,6 +26,7 @@ pub(crate) use int::Int;
 use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::predict::search;
+use crate::predict::stream::Ints;
 use crate::wire::{Reader, Writer, unzigzag64, zigzag64};
 use context::Lattice;
 
@@ -223,8 +224,11 @@ fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8], mut done: 
 }
 
 /// Bytes that the values take at little cost where they repeat.
-pub(crate) fn repeats_len(values: &[i64]) -> usize {
-    narrow::quick_len(values, false, 3)
+pub(crate) fn repeats_len(values: &Ints) -> usize {
+    match values {
+        Ints::I32(v) => narrow::quick_len(v, false, 1),
+        Ints::I64(v) => narrow::quick_len(v, false, 1),
+    }
 }
 
 fn with_id(coder: u8, payload: Vec<u8>) -> Vec<u8> {

@@ -5,7 +5,7 @@ use crate::entropy::rans::{Counts, N_TOKENS};
 /// Tables at most: their look-ups have to stay in the cache.
 pub(super) const MOST: usize = 24;
 /// Rows that contexts are put together by.
-const SAMPLE: usize = 1 << 13;
+const SAMPLE: usize = 1 << 14;
 const ROUNDS: usize = 5;
 
 /// The table of each context, and how often each table's tokens occur.
