@@ -240,8 +240,8 @@ impl<'a> Trial<'a> {
         let surface = (plan.kind == Kind::Surface).then(|| Surface::of(&over, rows.clone()));
         let integers: Vec<i64> = match (&surface, &given.prediction) {
             (Some(surface), _) => {
-                let centre = surface.centres(&over);
-                rows.map(|(row, v)| v.wrapping_sub(centre(row))).collect()
+                let centres = surface.centres(&over, rows.clone().map(|(row, _)| row));
+                rows.zip(centres).map(|((_, v), centre)| v.wrapping_sub(centre)).collect()
             }
             (_, Some(prediction)) => rows.map(|(row, v)| v.wrapping_sub(prediction.centre[row])).collect(),
             _ => rows.map(|(_, v)| v).collect(),
@@ -323,8 +323,7 @@ pub(crate) fn decode(payload: &[u8], n_columns: usize, decoded: &Decoded, target
     let mut q = match (&plan.kind, &given.prediction) {
         (Kind::Surface, _) => {
             let over = given.over();
-            let surface = Surface::read(over.classes.map(Coarse::n), &mut input)?;
-            (0..n).map(surface.centres(&over)).collect()
+            Surface::read(over.classes.map(Coarse::n), &mut input)?.centres(&over, 0..n)
         }
         (_, Some(prediction)) => prediction.centre.clone(),
         _ => vec![0; n],

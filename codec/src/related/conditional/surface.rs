@@ -6,6 +6,7 @@
 use super::classes::Coarse;
 use crate::entropy::range::{Bit, BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
+use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
 /// Heights are clamped here, in steps of the column's integers.
@@ -104,14 +105,57 @@ impl Parents<'_> {
         (k * second.n() + l, first.place(k, self.values[0][row]), second.place(l, self.values[1][row]))
     }
 
+    /// Of integers less `middle`, each at its row.
     fn sums(&self, rows: impl Iterator<Item = (usize, i64)>, middle: i64) -> Vec<Sums> {
-        let [first, second] = self.classes;
+        simd::run(Add { parents: self, rows, middle })
+    }
+}
+
+struct Add<'a, R> {
+    parents: &'a Parents<'a>,
+    rows: R,
+    middle: i64,
+}
+
+impl<R: Iterator<Item = (usize, i64)>> Kernel for Add<'_, R> {
+    type Output = Vec<Sums>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<Sums> {
+        let Self { parents, rows, middle } = self;
+        let [first, second] = parents.classes;
         let mut sums = vec![Sums::default(); first.n() * second.n()];
         for (row, q) in rows {
-            let (piece, u, v) = self.locate(row);
+            let (piece, u, v) = parents.locate(row);
             sums[piece].add(u, v, q.wrapping_sub(middle) as f64);
         }
         sums
+    }
+}
+
+/// What is expected of rows.
+struct Centres<'a, R> {
+    parents: &'a Parents<'a>,
+    planes: Vec<[f64; 3]>,
+    rows: R,
+}
+
+impl<R: Iterator<Item = usize>> Kernel for Centres<'_, R> {
+    type Output = Vec<i64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<i64> {
+        let Self { parents, planes, rows } = self;
+        let centre = |row: usize| {
+            let (piece, u, v) = parents.locate(row);
+            let [height, a, b] = planes[piece];
+            (height + a * u + b * v + 0.5).floor().clamp(-MAX_HEIGHT, MAX_HEIGHT) as i64
+        };
+        let mut centres = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
+        for row in rows {
+            centres.push(centre(row));
+        }
+        centres
     }
 }
 
@@ -188,16 +232,11 @@ impl Surface {
         }
     }
 
-    /// The integer expected of each row.
-    pub fn centres<'a>(&self, parents: &'a Parents<'_>) -> impl Fn(usize) -> i64 + use<'a, '_> {
+    /// The integers expected of these rows.
+    pub fn centres(&self, parents: &Parents<'_>, rows: impl Iterator<Item = usize>) -> Vec<i64> {
         let unit = self.unit();
-        let planes: Vec<[f64; 3]> =
-            self.planes.iter().map(|p| [p.height, p.slopes[0], p.slopes[1]].map(|v| v as f64 * unit)).collect();
-        move |row| {
-            let (piece, u, v) = parents.locate(row);
-            let [height, a, b] = planes[piece];
-            (height + a * u + b * v + 0.5).floor().clamp(-MAX_HEIGHT, MAX_HEIGHT) as i64
-        }
+        let planes = self.planes.iter().map(|p| [p.height, p.slopes[0], p.slopes[1]].map(|v| v as f64 * unit));
+        simd::run(Centres { parents, planes: planes.collect(), rows })
     }
 
     /// The bytes of [`Self::write`].

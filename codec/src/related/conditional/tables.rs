@@ -1,12 +1,15 @@
 //! Which tables code which rows: classes of contexts put together until each table pays for itself.
 
 use crate::entropy::rans::{Counts, N_TOKENS};
+use crate::simd::{self, Kernel};
 
 /// Tables at most: their look-ups have to stay in the cache.
 pub(super) const MOST: usize = 24;
-/// Rows that contexts are put together by.
-const SAMPLE: usize = 1 << 14;
-const ROUNDS: usize = 5;
+/// Rows that contexts are put together by, for each context; and in all.
+const ROWS_PER_CONTEXT: usize = 24;
+const MIN_ROWS: usize = 1 << 12;
+const MAX_ROWS: usize = 1 << 15;
+const ROUNDS: usize = 4;
 
 /// The table of each context, and how often each table's tokens occur.
 pub(super) struct Assignment {
@@ -18,54 +21,11 @@ pub(super) struct Assignment {
 
 impl Assignment {
     /// Of rows, each with a context below `n_contexts` and a token.
-    ///
-    /// Lloyd's algorithm, a distance being the bits that a context's tokens take by a table.
     pub fn of(contexts: &[u16], tokens: &[u8], n_contexts: usize) -> Self {
-        let stride = tokens.len().div_ceil(SAMPLE).max(1);
-        let sample = || contexts.iter().zip(tokens).step_by(stride).map(|(&c, &t)| (usize::from(c), usize::from(t)));
-        // At first contexts with like tokens are together.
-        let mut sums = vec![(0u32, 0u32); n_contexts];
-        for (c, t) in sample() {
-            sums[c].0 += t as u32;
-            sums[c].1 += 1;
-        }
-        let mut rising: Vec<usize> = (0..n_contexts).collect();
-        let mean = |c: usize| f64::from(sums[c].0) / f64::from(sums[c].1.max(1));
-        rising.sort_by(|&a, &b| mean(a).total_cmp(&mean(b)));
-        let n_sampled = tokens.len().div_ceil(stride);
-        let mut of_context = vec![0u8; n_contexts];
-        let mut above = 0;
-        for c in rising {
-            of_context[c] = (above * MOST / n_sampled.max(1)).min(MOST - 1) as u8;
-            above += sums[c].1 as usize;
-        }
-        let mut bits = vec![[0f32; MOST]; n_contexts];
-        let mut lengths = vec![[0f32; MOST]; N_TOKENS];
-        for _ in 0..ROUNDS {
-            let mut counts = vec![[0u32; N_TOKENS]; MOST];
-            for (c, t) in sample() {
-                counts[usize::from(of_context[c])][t] += 1;
-            }
-            for (k, counts) in counts.iter().enumerate() {
-                // A quarter of each token has been seen before the first.
-                let total = (counts.iter().sum::<u32>() as f32 + N_TOKENS as f32 / 4.0).log2();
-                for (length, &count) in lengths.iter_mut().zip(counts) {
-                    length[k] = total - (count as f32 + 0.25).log2();
-                }
-            }
-            bits.iter_mut().for_each(|b| *b = [0.0; MOST]);
-            for (c, t) in sample() {
-                for (bits, length) in bits[c].iter_mut().zip(&lengths[t]) {
-                    *bits += length;
-                }
-            }
-            for (k, bits) in of_context.iter_mut().zip(&bits) {
-                let least = (0..MOST).min_by(|&a, &b| bits[a].total_cmp(&bits[b])).expect("there are tables");
-                if bits[least] < bits[usize::from(*k)] {
-                    *k = least as u8;
-                }
-            }
-        }
+        let n_rows = (n_contexts * ROWS_PER_CONTEXT).clamp(MIN_ROWS, MAX_ROWS);
+        let stride = tokens.len().div_ceil(n_rows).max(1);
+        let of_context =
+            if n_contexts > 1 { simd::run(Lloyd { contexts, tokens, n_contexts, stride }) } else { vec![0] };
         let mut counts = vec![[0u32; N_TOKENS]; MOST];
         for (&c, &t) in contexts.iter().zip(tokens) {
             counts[usize::from(of_context[usize::from(c)])][usize::from(t)] += 1;
@@ -116,6 +76,78 @@ impl Assignment {
         self.bits = live.iter().map(|&k| own[k]).sum::<f64>() + changes as f64 * CHANGE_BITS;
         self
     }
+}
+
+/// Lloyd's algorithm, the distance of a context from a table being the bits that its tokens take.
+struct Lloyd<'a> {
+    contexts: &'a [u16],
+    tokens: &'a [u8],
+    n_contexts: usize,
+    stride: usize,
+}
+
+impl Kernel for Lloyd<'_> {
+    type Output = Vec<u8>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<u8> {
+        let Self { contexts, tokens, n_contexts, stride } = self;
+        let rows = contexts.iter().zip(tokens).step_by(stride);
+        let rows: Vec<(u16, u8)> = rows.map(|(&context, &token)| (context, token)).collect();
+        let mut of_context = by_mean(&rows, n_contexts);
+        let mut lengths = [[0f32; MOST]; N_TOKENS];
+        let mut bits = vec![0f32; n_contexts * MOST];
+        for _ in 0..ROUNDS {
+            let mut counts = [[0f32; MOST]; N_TOKENS];
+            let mut sums = [0f32; MOST];
+            for &(context, token) in &rows {
+                let table = usize::from(of_context[usize::from(context)]);
+                counts[usize::from(token)][table] += 1.0;
+                sums[table] += 1.0;
+            }
+            // A quarter of each token has been seen before the first.
+            let totals = sums.map(|sum| (sum + N_TOKENS as f32 / 4.0).log2());
+            for (lengths, counts) in lengths.iter_mut().zip(&counts) {
+                for ((length, &count), total) in lengths.iter_mut().zip(counts).zip(totals) {
+                    *length = if count > 0.0 { total - (count + 0.25).log2() } else { total + 2.0 };
+                }
+            }
+            bits.fill(0.0);
+            let (bits, _) = bits.as_chunks_mut::<MOST>();
+            for &(context, token) in &rows {
+                for (bits, length) in bits[usize::from(context)].iter_mut().zip(&lengths[usize::from(token)]) {
+                    *bits += length;
+                }
+            }
+            for (table, bits) in of_context.iter_mut().zip(bits) {
+                for (k, &b) in bits.iter().enumerate() {
+                    if b < bits[usize::from(*table)] {
+                        *table = k as u8;
+                    }
+                }
+            }
+        }
+        of_context
+    }
+}
+
+/// Contexts with like tokens together, about equally many rows to a table.
+fn by_mean(rows: &[(u16, u8)], n_contexts: usize) -> Vec<u8> {
+    let mut sums = vec![(0u32, 0u32); n_contexts];
+    for &(context, token) in rows {
+        let (sum, n) = &mut sums[usize::from(context)];
+        (*sum, *n) = (*sum + u32::from(token), *n + 1);
+    }
+    let mean = |context: usize| f64::from(sums[context].0) / f64::from(sums[context].1.max(1));
+    let mut rising: Vec<(f64, usize)> = (0..n_contexts).map(|context| (mean(context), context)).collect();
+    rising.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut tables = vec![0; n_contexts];
+    let mut below = 0;
+    for (_, context) in rising {
+        tables[context] = (below * MOST / rows.len().max(1)).min(MOST - 1) as u8;
+        below += sums[context].1 as usize;
+    }
+    tables
 }
 
 /// What it takes to say that a context's table is another than that of the one before.
