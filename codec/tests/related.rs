@@ -2,7 +2,8 @@
 
 use baler_codec::bundle::MemorySource;
 use baler_codec::{
-    Bound, Bundle, ByteOrder, Dtype, Effort, Limits, ModelChoice, Params, Registry, check, decode, describe, encode,
+    Bound, Bundle, ByteOrder, Candidates, Dtype, Effort, Limits, ModelChoice, Params, Registry, check, decode,
+    describe, encode,
 };
 use std::sync::Arc;
 
@@ -91,12 +92,21 @@ fn every_dtype_order_and_bound_comes_back_and_readers_need_no_bundle() {
             for bound in [Bound::Rel(1e-2), Bound::Rel(1e-4), Bound::Abs(2.0), Bound::PwRel(1e-2), Bound::Lossless] {
                 let mut params = Params::new(dtype, &[ROWS, 7], bound);
                 (params.per_column, params.byte_order, params.check_decode) = (true, order, true);
-                let chunk = encode(&params, &values, &registry()).unwrap();
-                let back = decode(&chunk, &Registry::new(), &Limits::default()).unwrap();
-                assert!(check(&params, &values, &back.values).unwrap().is_kept(), "{dtype} {order:?} {bound}");
-                let description = describe(&chunk).unwrap();
-                assert_eq!(description.header.model, None);
-                assert!(description.parts.iter().any(|p| p.candidate == "related"), "{dtype} {bound}: {description:?}");
+                for way in ["conditional", "related"] {
+                    params.candidates = Candidates::default();
+                    if way == "related" {
+                        params.candidates = params.candidates.without("conditional").unwrap();
+                    } else if (dtype, bound) == (Dtype::F64, Bound::Lossless) {
+                        // Its integers spread over more than 44 bits.
+                        continue;
+                    }
+                    let chunk = encode(&params, &values, &registry()).unwrap();
+                    let back = decode(&chunk, &Registry::new(), &Limits::default()).unwrap();
+                    assert!(check(&params, &values, &back.values).unwrap().is_kept(), "{dtype} {order:?} {bound}");
+                    let description = describe(&chunk).unwrap();
+                    assert_eq!(description.header.model, None);
+                    assert!(description.parts.iter().any(|p| p.candidate == way), "{dtype} {bound}: {description:?}");
+                }
             }
         }
     }
@@ -123,18 +133,24 @@ fn damage_behind_a_right_checksum_never_crashes() {
     let values = bytes_of(&table(f64::NAN)[..200], Dtype::F32, ByteOrder::Little);
     let mut params = Params::new(Dtype::F32, &[200, 7], Bound::Rel(1e-3));
     params.per_column = true;
-    let chunk = encode(&params, &values, &registry()).unwrap();
+    for way in ["conditional", "related"] {
+        params.candidates = Candidates::default().without(way).unwrap();
+        damage(&encode(&params, &values, &registry()).unwrap(), values.len());
+    }
+}
+
+fn damage(chunk: &[u8], len: usize) {
     let at = chunk.len() - 8;
-    let limits = Limits { max_output_bytes: values.len() };
+    let limits = Limits { max_output_bytes: len };
     let mut other = 0;
     for i in 0..at {
         for flip in [1, 4, 0x80, 0xff] {
-            let mut bad = chunk.clone();
+            let mut bad = chunk.to_vec();
             bad[i] ^= flip;
             let sum = xxhash_rust::xxh3::xxh3_64(&bad[..at]);
             bad[at..].copy_from_slice(&sum.to_le_bytes());
             if let Ok(back) = decode(&bad, &Registry::new(), &limits) {
-                assert_eq!(back.values.len(), values.len());
+                assert_eq!(back.values.len(), len);
                 other += 1;
             }
             let _ = describe(&bad);

@@ -136,22 +136,24 @@ pub(super) fn encode(
                 let deltas = chosen.formula.columns().into_iter().map(uncertainty).collect();
                 (chosen.formula.clone(), deltas, chosen.saving)
             });
-            let mut keep = |method, payload| {
+            let keep = |given: &mut Option<Winner>, method, payload| {
                 let coded = with_method(method, payload);
-                match &mut given {
+                match given {
                     Some(given) => given.keep_smaller(coded, None),
-                    None => given = Some(Winner::new(coded)),
+                    None => *given = Some(Winner::new(coded)),
                 }
             };
             if allows(candidate::CONDITIONAL) {
                 let plans = surveys.plans(c, &order[..place], column, &decoded, formula.clone())?;
                 if let Some(payload) = conditional::encode(&part, &column.quantised, &plans, &decoded)? {
-                    keep(candidate::CONDITIONAL, payload);
+                    keep(&mut given, candidate::CONDITIONAL, payload);
                 }
             }
-            if allows(candidate::RELATED) && (effort == Effort::Max || !allows(candidate::CONDITIONAL)) {
+            // Mixed contexts gain a little and take ten times as long.
+            if allows(candidate::RELATED) && (effort == Effort::Max || given.is_none()) {
                 for way in ways(c, &order[..place], &decoded, n_rows, formula)? {
-                    keep(candidate::RELATED, related::encode(&part, &column.quantised, &way, &decoded)?);
+                    let payload = related::encode(&part, &column.quantised, &way, &decoded)?;
+                    keep(&mut given, candidate::RELATED, payload);
                 }
             }
         }

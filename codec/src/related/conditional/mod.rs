@@ -180,6 +180,12 @@ impl<'a> Given<'a> {
     }
 }
 
+/// About `most` of `n` rows, rising, one from each stretch at a place that no period of the data keeps up with.
+fn some_rows(n: usize, most: usize) -> impl ExactSizeIterator<Item = usize> + Clone {
+    let stride = n.div_ceil(most).max(1);
+    (0..n / stride).map(move |k| k * stride + (k.wrapping_mul(0x9E37_79B9) >> 7) % stride)
+}
+
 /// A column's integers, those of its rows that are coded, and the rows.
 struct Integers<'a> {
     plain: Vec<i64>,
@@ -199,9 +205,8 @@ impl<'a> Integers<'a> {
 
     /// Of all rows, or of about `most` of them: each row's number and integer.
     fn rows(&self, are_differences: bool, most: usize) -> impl Iterator<Item = (usize, i64)> + Clone {
-        let of = |are_differences| if are_differences { self.differences() } else { &self.plain };
-        let integers = of(are_differences);
-        let rows = (0..integers.len()).step_by(integers.len().div_ceil(most).max(1));
+        let integers = if are_differences { self.differences() } else { &self.plain };
+        let rows = some_rows(integers.len(), most);
         rows.filter(|&row| self.is_coded(row)).map(|row| (row, integers[row]))
     }
 

@@ -2,7 +2,7 @@
 
 use super::classes::{Coarse, MOST, ONE};
 use super::surface::{Parents, Surface};
-use super::{Kind, Plan};
+use super::{Kind, Plan, some_rows};
 use crate::error::Result;
 use crate::related::table::Decoded;
 
@@ -38,7 +38,7 @@ impl Survey {
     /// Of columns that have all been decoded.
     pub fn new(decoded: &Decoded, n_columns: usize, n_rows: usize, are_differences: bool) -> Result<Self> {
         let n = (n_rows / 4).clamp(MIN_ROWS, MAX_ROWS);
-        let rows: Vec<usize> = (0..n_rows).step_by(n_rows.div_ceil(n).max(1)).collect();
+        let rows: Vec<usize> = some_rows(n_rows, n).collect();
         let mut classes = Vec::with_capacity(n_columns);
         for column in 0..n_columns {
             let coarse = decoded.look(column, are_differences)?.classes().coarse(CLASSES);

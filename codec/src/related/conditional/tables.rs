@@ -1,5 +1,6 @@
 //! Which tables code which rows: classes of contexts put together until each table pays for itself.
 
+use super::some_rows;
 use crate::entropy::rans::{Counts, N_TOKENS};
 use crate::simd::{self, Kernel};
 
@@ -23,9 +24,8 @@ impl Assignment {
     /// Of rows, each with a context below `n_contexts` and a token.
     pub fn of(contexts: &[u16], tokens: &[u8], n_contexts: usize) -> Self {
         let n_rows = (n_contexts * ROWS_PER_CONTEXT).clamp(MIN_ROWS, MAX_ROWS);
-        let stride = tokens.len().div_ceil(n_rows).max(1);
-        let of_context =
-            if n_contexts > 1 { simd::run(Lloyd { contexts, tokens, n_contexts, stride }) } else { vec![0] };
+        let rows: Vec<(u16, u8)> = some_rows(tokens.len(), n_rows).map(|row| (contexts[row], tokens[row])).collect();
+        let of_context = if n_contexts > 1 { simd::run(Lloyd { rows: &rows, n_contexts }) } else { vec![0] };
         let mut counts = vec![[0u32; N_TOKENS]; MOST];
         for (&c, &t) in contexts.iter().zip(tokens) {
             counts[usize::from(of_context[usize::from(c)])][usize::from(t)] += 1;
@@ -80,10 +80,9 @@ impl Assignment {
 
 /// Lloyd's algorithm, the distance of a context from a table being the bits that its tokens take.
 struct Lloyd<'a> {
-    contexts: &'a [u16],
-    tokens: &'a [u8],
+    /// Context and token.
+    rows: &'a [(u16, u8)],
     n_contexts: usize,
-    stride: usize,
 }
 
 impl Kernel for Lloyd<'_> {
@@ -91,16 +90,14 @@ impl Kernel for Lloyd<'_> {
 
     #[inline(always)]
     fn run(self) -> Vec<u8> {
-        let Self { contexts, tokens, n_contexts, stride } = self;
-        let rows = contexts.iter().zip(tokens).step_by(stride);
-        let rows: Vec<(u16, u8)> = rows.map(|(&context, &token)| (context, token)).collect();
-        let mut of_context = by_mean(&rows, n_contexts);
+        let Self { rows, n_contexts } = self;
+        let mut of_context = by_mean(rows, n_contexts);
         let mut lengths = [[0f32; MOST]; N_TOKENS];
         let mut bits = vec![0f32; n_contexts * MOST];
         for _ in 0..ROUNDS {
             let mut counts = [[0f32; MOST]; N_TOKENS];
             let mut sums = [0f32; MOST];
-            for &(context, token) in &rows {
+            for &(context, token) in rows {
                 let table = usize::from(of_context[usize::from(context)]);
                 counts[usize::from(token)][table] += 1.0;
                 sums[table] += 1.0;
@@ -114,7 +111,7 @@ impl Kernel for Lloyd<'_> {
             }
             bits.fill(0.0);
             let (bits, _) = bits.as_chunks_mut::<MOST>();
-            for &(context, token) in &rows {
+            for &(context, token) in rows {
                 for (bits, length) in bits[usize::from(context)].iter_mut().zip(&lengths[usize::from(token)]) {
                     *bits += length;
                 }
@@ -125,6 +122,13 @@ impl Kernel for Lloyd<'_> {
                         *table = k as u8;
                     }
                 }
+            }
+        }
+        // Those without rows are like their neighbours, which takes least to say.
+        let bits = bits.as_chunks::<MOST>().0;
+        for context in 1..n_contexts {
+            if bits[context] == [0.0; MOST] {
+                of_context[context] = of_context[context - 1];
             }
         }
         of_context
@@ -161,7 +165,7 @@ struct Costs {
 
 impl Costs {
     fn new() -> Self {
-        Self { products: (0..1024u32).map(|n| Self::product(n)).collect() }
+        Self { products: (0..1024).map(Self::product).collect() }
     }
 
     fn product(n: u32) -> f64 {
