@@ -7,18 +7,19 @@
 
 mod bits;
 mod neighbours;
+mod rows;
 mod states;
 mod tables;
 
 pub(crate) use bits::{BitReader, BitWriter};
+pub(crate) use rows::{RowDecoder, RowEncoder};
 pub(crate) use states::{States, encode_tokens};
-pub(crate) use tables::{Counts, Lookup, Table, Tables};
+pub(crate) use tables::{Counts, Lookup, Table};
 
 use super::Int;
 use super::context::Lattice;
 use crate::error::{Error, Result};
 use crate::simd::{self, Kernel};
-use crate::wire::{Reader, Writer, unzigzag64, zigzag64};
 use neighbours::{Planes, rows};
 use std::marker::PhantomData;
 
@@ -33,7 +34,7 @@ pub(crate) const N_TOKENS: usize = N_DIRECT as usize + 4 * (MAX_BITS - DIRECT_BI
 const MAX_NEIGHBOUR: u32 = 1 << 20;
 /// Classes of [`class`].
 const N_CLASSES: usize = class(12 * MAX_NEIGHBOUR) + 1;
-/// The stream has at least a byte for this many values; see [`decode`].
+/// The stream has at least a byte for this many values; see [`RowDecoder::new`].
 const MAX_VALUES_PER_BYTE_LOG2: u32 = 16;
 
 #[inline(always)]
@@ -70,13 +71,6 @@ fn near(v: i64) -> i32 {
     v.clamp(-i64::from(MAX_NEIGHBOUR), i64::from(MAX_NEIGHBOUR)) as i32
 }
 
-/// All ones where a value is coded with its sign turned: where the values around add up to less than zero. What follows
-/// a rise then looks like what follows a fall.
-#[inline(always)]
-fn turn(around: i32) -> i64 {
-    i64::from(around >> 31)
-}
-
 /// Encodes, unless a value is too large or nearly all are alike: the payload, and how many bytes of it are tables.
 pub(crate) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Option<(Vec<u8>, usize)> {
     simd::run(Encode { values, lattice })
@@ -96,54 +90,18 @@ impl<I: Int> Kernel for Encode<'_, I> {
         let classes = lattice.classes;
         let n = if classes.is_empty() { values.len() } else { classes.len() };
         let mut planes = Planes::new(lattice, n);
-        let mut counts = vec![[0u32; N_TOKENS]; N_CLASSES];
-        // Of each value, class and token.
-        let mut coded: Vec<(u8, u8)> = Vec::with_capacity(values.len());
-        let mut extra = BitWriter::default();
+        let mut encoder = RowEncoder::new(values.len());
         let mut rest = values.iter();
-        let mut largest = 0;
         for (y, start, len) in rows(&planes, n) {
             let row = planes.start_row(y);
-            let (mut w, mut ww) = (0i32, 0i32);
-            for x in 0..len {
-                if !classes.is_empty() && classes[start + x] != 0 {
-                    (w, ww) = (0, w);
-                    continue;
-                }
-                let v = rest.next().expect("a value for each position").to_i64();
-                let (energy, around) = planes.base[x];
-                let turn = turn(around + w);
-                let z = zigzag64((v ^ turn).wrapping_sub(turn));
-                largest |= z;
-                let k = class(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
-                let t = token(z & ((1 << MAX_BITS) - 1));
-                counts[k][t] += 1;
-                coded.push((k as u8, t as u8));
-                let bits = n_extra(t);
-                if bits > 0 {
-                    extra.push(z & ((1 << bits) - 1), bits);
-                }
-                (w, ww) = (near(v), w);
-                planes.current[row + x] = w;
-            }
+            let classes = if classes.is_empty() { classes } else { &classes[start..start + len] };
+            encoder.row(&planes.base, classes, &mut planes.current[row..row + len], &mut rest);
         }
-        if largest >> MAX_BITS != 0 || coded.is_empty() {
-            return None;
-        }
-        let tables = Tables::from_counts(&counts);
-        let mut out = Writer::default();
-        tables.write(&mut out);
-        let head = out.bytes.len();
-        out.block(&extra.finish());
-        encode_tokens(&tables.tables, coded.iter().map(|&(k, t)| (tables.of_class[usize::from(k)], t)), &mut out);
-        (values.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len()).then_some((out.bytes, head))
+        encoder.finish()
     }
 }
 
-/// Decodes `n` values.
-///
-/// A value can take no bits at all, so a stream that is shorter than the encoder makes any is refused before memory is
-/// taken for `n` values.
+/// Decodes `n` values; refuses what the encoder makes of none, before it takes memory.
 pub(super) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> Result<Vec<I>> {
     simd::run(Decode { payload, n, lattice, values: PhantomData::<I> })
 }
@@ -161,61 +119,21 @@ impl<I: Int> Kernel for Decode<'_, I> {
     #[inline(always)]
     fn run(self) -> Self::Output {
         let Self { payload, n, lattice, .. } = self;
-        if n >> MAX_VALUES_PER_BYTE_LOG2 > payload.len() {
-            return Err(Error::corrupt(format!("{} bytes of rANS cannot hold {n} values", payload.len())));
-        }
-        let mut input = Reader::new(payload);
-        let tables = Tables::read(&mut input)?;
-        let mut extra = BitReader::new(input.block("the stored bits")?);
-        let mut states = States::read(&mut input)?;
-        let lookup = Lookup::new(&tables);
+        let mut decoder = RowDecoder::new(payload, n)?;
         let classes = lattice.classes;
         let n_positions = if classes.is_empty() { n } else { classes.len() };
         let mut planes = Planes::new(lattice, n_positions);
         let mut values = vec![I::default(); n];
         let mut rest = values.iter_mut();
-        let mut is_wide = false;
         for (y, start, len) in rows(&planes, n_positions) {
             let row = planes.start_row(y);
-            let (mut w, mut ww) = (0i32, 0i32);
-            let current = &mut planes.current[row..row + len];
-            for (x, (current, &(energy, around))) in current.iter_mut().zip(&planes.base).enumerate() {
-                if !classes.is_empty() && classes[start + x] != 0 {
-                    (w, ww) = (0, w);
-                    continue;
-                }
-                let Some(value) = rest.next() else { return Err(Error::corrupt("more values than expected")) };
-                // What the next value waits for comes first: its neighbour by way of class and token.
-                let table = lookup.table(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
-                let t = states.token(&lookup, table);
-                let turn = around.wrapping_add(w) >> 31;
-                ww = w;
-                if t < N_DIRECT as usize {
-                    let t = t as i32;
-                    w = ((t >> 1 ^ -(t & 1)) ^ turn) - turn;
-                    *value = I::from_i32(w);
-                } else {
-                    let z = token_base(t) + extra.take(n_extra(t));
-                    let turn = i64::from(turn);
-                    let v = (unzigzag64(z) ^ turn) - turn;
-                    match I::from_i64(v) {
-                        Some(v) => *value = v,
-                        None => is_wide = true,
-                    }
-                    w = near(v);
-                }
-                *current = w;
-                states.advance(&lookup, table, t);
-            }
-        }
-        if is_wide {
-            return Err(Error::corrupt("a residual does not fit its width"));
+            let classes = if classes.is_empty() { classes } else { &classes[start..start + len] };
+            decoder.row(&planes.base, classes, &mut planes.current[row..row + len], &mut rest)?;
         }
         if rest.next().is_some() {
             return Err(Error::corrupt("fewer values than expected"));
         }
-        states.finish()?;
-        extra.finish()?;
+        decoder.finish()?;
         Ok(values)
     }
 }

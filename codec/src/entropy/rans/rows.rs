@@ -1,0 +1,159 @@
+//! Values to tokens and back, row by row, whoever says what lies around each.
+
+use super::tables::{Counts, Lookup, Tables};
+use super::{
+    BitReader, BitWriter, MAX_BITS, MAX_VALUES_PER_BYTE_LOG2, N_CLASSES, N_DIRECT, N_TOKENS, States, class,
+    encode_tokens, n_extra, near, token, token_base,
+};
+use crate::entropy::Int;
+use crate::error::{Error, Result};
+use crate::wire::{Reader, Writer, unzigzag64, zigzag64};
+use std::slice;
+
+/// What rows and planes before a value add to the energy around it, and to the sum. Energies are at most `8 << 20`.
+pub(crate) type Base = (u32, i32);
+
+/// All ones where a value is coded with its sign turned: where the values around add up to less than zero. What follows
+/// a rise then looks like what follows a fall.
+#[inline(always)]
+fn turn(around: i32) -> i64 {
+    i64::from(around >> 31)
+}
+
+/// Gathers the tokens of all rows, for tables are counted before anything is written.
+pub(crate) struct RowEncoder {
+    counts: Vec<Counts>,
+    /// Of each value, class and token.
+    coded: Vec<(u8, u8)>,
+    extra: BitWriter,
+    /// All zigzag values, or-ed.
+    largest: u64,
+}
+
+impl RowEncoder {
+    /// For so many values.
+    pub fn new(n: usize) -> Self {
+        Self {
+            counts: vec![[0; N_TOKENS]; N_CLASSES],
+            coded: Vec::with_capacity(n),
+            extra: BitWriter::default(),
+            largest: 0,
+        }
+    }
+
+    /// Takes as many values as the row has positions with class 0, and puts them where they lie into `current`, as neighbours
+    /// of what follows.
+    #[inline(always)]
+    pub fn row<I: Int>(&mut self, base: &[Base], classes: &[u8], current: &mut [i32], values: &mut slice::Iter<'_, I>) {
+        let (mut w, mut ww) = (0i32, 0i32);
+        for (x, (current, &(energy, around))) in current.iter_mut().zip(base).enumerate() {
+            if !classes.is_empty() && classes[x] != 0 {
+                (w, ww) = (0, w);
+                continue;
+            }
+            let v = values.next().expect("a value for each position").to_i64();
+            let turn = turn(around + w);
+            let z = zigzag64((v ^ turn).wrapping_sub(turn));
+            self.largest |= z;
+            let k = class(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
+            let t = token(z & ((1 << MAX_BITS) - 1));
+            self.counts[k][t] += 1;
+            self.coded.push((k as u8, t as u8));
+            let bits = n_extra(t);
+            if bits > 0 {
+                self.extra.push(z & ((1 << bits) - 1), bits);
+            }
+            (w, ww) = (near(v), w);
+            *current = w;
+        }
+    }
+
+    /// The payload and how many bytes of it are tables; unless a value is too large or nearly all are alike.
+    pub fn finish(self) -> Option<(Vec<u8>, usize)> {
+        if self.largest >> MAX_BITS != 0 || self.coded.is_empty() {
+            return None;
+        }
+        let tables = Tables::from_counts(&self.counts);
+        let mut out = Writer::default();
+        tables.write(&mut out);
+        let head = out.bytes.len();
+        out.block(&self.extra.finish());
+        let of_table = |&(class, token): &(u8, u8)| (tables.of_class[usize::from(class)], token);
+        encode_tokens(&tables.tables, self.coded.iter().map(of_table), &mut out);
+        (self.coded.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len()).then_some((out.bytes, head))
+    }
+}
+
+/// Reads the rows again.
+pub(crate) struct RowDecoder<'a> {
+    lookup: Lookup,
+    extra: BitReader<'a>,
+    states: States<'a>,
+    is_wide: bool,
+}
+
+impl<'a> RowDecoder<'a> {
+    /// Refuses what is shorter than the encoder makes anything of `n` values: a value can take no bits at all, and nobody
+    /// should take memory for `n` values before.
+    pub fn new(payload: &'a [u8], n: usize) -> Result<Self> {
+        if n >> MAX_VALUES_PER_BYTE_LOG2 > payload.len() {
+            return Err(Error::corrupt(format!("{} bytes of rANS cannot hold {n} values", payload.len())));
+        }
+        let mut input = Reader::new(payload);
+        let tables = Tables::read(&mut input)?;
+        let extra = BitReader::new(input.block("the stored bits")?);
+        let states = States::read(&mut input)?;
+        Ok(Self { lookup: Lookup::new(&tables), extra, states, is_wide: false })
+    }
+
+    /// See [`RowEncoder::row`].
+    #[inline(always)]
+    pub fn row<I: Int>(
+        &mut self,
+        base: &[Base],
+        classes: &[u8],
+        current: &mut [i32],
+        values: &mut slice::IterMut<'_, I>,
+    ) -> Result<()> {
+        let Self { lookup, extra, states, is_wide } = self;
+        let (mut w, mut ww) = (0i32, 0i32);
+        for (x, (current, &(energy, around))) in current.iter_mut().zip(base).enumerate() {
+            if !classes.is_empty() && classes[x] != 0 {
+                (w, ww) = (0, w);
+                continue;
+            }
+            let Some(value) = values.next() else { return Err(Error::corrupt("more values than expected")) };
+            // What the next value waits for comes first: its neighbour by way of class and token.
+            let table = lookup.table(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
+            let t = states.token(lookup, table);
+            let turn = around.wrapping_add(w) >> 31;
+            ww = w;
+            if t < N_DIRECT as usize {
+                let t = t as i32;
+                w = ((t >> 1 ^ -(t & 1)) ^ turn) - turn;
+                *value = I::from_i32(w);
+            } else {
+                let z = token_base(t) + extra.take(n_extra(t));
+                let turn = i64::from(turn);
+                let v = (unzigzag64(z) ^ turn) - turn;
+                match I::from_i64(v) {
+                    Some(v) => *value = v,
+                    None => *is_wide = true,
+                }
+                w = near(v);
+            }
+            *current = w;
+            states.advance(lookup, table, t);
+        }
+        Ok(())
+    }
+
+    /// An error unless everything has been read.
+    pub fn finish(self) -> Result<()> {
+        if self.is_wide {
+            return Err(Error::corrupt("a value does not fit its width"));
+        }
+        self.states.finish()?;
+        self.extra.finish()
+    }
+}
