@@ -2,7 +2,7 @@
 
 use crate::bound::Promise;
 use crate::element::Elements;
-use crate::entropy::{self, Hints, context::Lattice};
+use crate::entropy::{self, Beside, Hints, context::Lattice};
 use crate::params::{Bound, Candidates, Dtype, Effort, Params};
 use crate::predict::interpolate::{Plan, walk};
 use crate::predict::{fitted, floating, lorenzo};
@@ -130,7 +130,7 @@ fn coding(q: &[i32]) -> Vec<Kernel> {
     lorenzo::forward(&mut residual, &EXTENTS, &[1; 3]);
     let n_bytes = 4 * q.len();
     let lattice = Lattice { extents: &EXTENTS, classes: &[] };
-    let hints = Hints { effort: Effort::Default, is_residual: true, lattice, is_beside_network: false };
+    let hints = Hints { effort: Effort::Default, is_residual: true, lattice, beside: Beside::Nothing };
     [entropy::PCO, entropy::NARROW, entropy::CONTEXT, entropy::MIXED, entropy::RANS]
         .into_iter()
         .flat_map(|coder| {

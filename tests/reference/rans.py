@@ -76,26 +76,52 @@ def value_of(token, bits):
     return top << (t - 2) | bits.take(t - 2)
 
 
+class Values:
+    """n values, one after the other, whoever knows what lies around them."""
+
+    def __init__(self, data, n):
+        need(n >> 16 <= len(data), "too few bytes for so many values")
+        self.reader = reader = Reader(data)
+        n_tables = reader.u8()
+        need(1 <= n_tables <= 24, "a number of tables beyond 1 to 24")
+        self.firsts = [0] + [reader.u8() for _ in range(n_tables - 1)]
+        rise = all(a < b for a, b in zip(self.firsts, self.firsts[1:]))
+        need(rise and self.firsts[-1] <= 86, "classes that do not rise")
+        # For each table, token and its first slot by slot.
+        self.slots = []
+        for table in frequencies(reader.block().data, n_tables):
+            row, start = [], 0
+            for token, frequency in enumerate(table):
+                row += [(token, frequency, start)] * frequency
+                start += frequency
+            self.slots.append(row)
+        self.bits = Bits(reader.block().data)
+        self.states = [int.from_bytes(reader.take(4), "little") for _ in range(4)]
+        need(min(self.states) >= 1 << 16, "a state below 2^16")
+        self.n = 0
+
+    def next(self, e, around):
+        log = (e + 4).bit_length() - 1
+        of = 4 * log + (e + 4 >> (log - 2) & 3) - 8
+        table = max(k for k, first in enumerate(self.firsts) if first <= of)
+        x = self.states[self.n % 4]
+        token, frequency, start = self.slots[table][x % TOTAL]
+        x = frequency * (x >> 12) + x % TOTAL - start
+        if x < 1 << 16:
+            x = x << 16 | int.from_bytes(self.reader.take(2), "little")
+        self.states[self.n % 4] = x
+        self.n += 1
+        value = unzigzag(value_of(token, self.bits))
+        return -value if around < 0 else value
+
+    def end(self):
+        need(self.states == [1 << 16] * 4, "states that do not end at 65536")
+        self.reader.end()
+        self.bits.end()
+
+
 def integers(data, extents, out):
-    n = len(out) - sum(map(bool, out))
-    need(n >> 16 <= len(data), "too few bytes for so many values")
-    reader = Reader(data)
-    n_tables = reader.u8()
-    need(1 <= n_tables <= 24, "a number of tables beyond 1 to 24")
-    firsts = [0] + [reader.u8() for _ in range(n_tables - 1)]
-    need(all(a < b for a, b in zip(firsts, firsts[1:])) and firsts[-1] <= 86, "classes that do not rise")
-    tables = frequencies(reader.block().data, n_tables)
-    # For each table, token and its first slot by slot.
-    slots = []
-    for table in tables:
-        row, start = [], 0
-        for token, frequency in enumerate(table):
-            row += [(token, frequency, start)] * frequency
-            start += frequency
-        slots.append(row)
-    bits = Bits(reader.block().data)
-    states = [int.from_bytes(reader.take(4), "little") for _ in range(4)]
-    need(min(states) >= 1 << 16, "a state below 2^16")
+    values = Values(data, len(out) - sum(map(bool, out)))
     lattice, found = Lattice(extents, len(out)), []
     for i in range(len(out)):
         if out[i]:
@@ -110,20 +136,7 @@ def integers(data, extents, out):
         if lattice.planes:
             e += 2 * abs(B) + abs(clamped(-1, 0, 1)) + abs(clamped(-1, 1, 0))
             around += B
-        log = (e + 4).bit_length() - 1
-        of = 4 * log + (e + 4 >> (log - 2) & 3) - 8
-        table = max(k for k, first in enumerate(firsts) if first <= of)
-        x = states[len(found) % 4]
-        token, frequency, start = slots[table][x % TOTAL]
-        x = frequency * (x >> 12) + x % TOTAL - start
-        if x < 1 << 16:
-            x = x << 16 | int.from_bytes(reader.take(2), "little")
-        states[len(found) % 4] = x
-        value = unzigzag(value_of(token, bits))
-        value = -value if around < 0 else value
-        lattice.put(i, value)
-        found.append(value)
-    need(states == [1 << 16] * 4, "states that do not end at 65536")
-    reader.end()
-    bits.end()
+        found.append(values.next(e, around))
+        lattice.put(i, found[-1])
+    values.end()
     return found

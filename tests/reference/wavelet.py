@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from . import integers
+from . import integers, rans
 from .context import g, token
 from .interpolated import extents_of
 from .mixed import MixedCoder, coarse, fine
@@ -96,11 +96,11 @@ def row(values, at):
     return 2 * m(d) + m(d - 1) + m(d + 1)
 
 
-def coefficients(data, extents, groups):
+def coefficients(data, extents, groups, is_rans):
     all_parts = [group_bands(extents, levels, last) for levels, last in groups]
     bands = [Band(parts) for parts in itertools.product(*all_parts)]
     by_key = {band.key: band for band in bands}
-    coder = MixedCoder(data, 6)
+    coder = rans.Values(data, math.prod(extents)) if is_rans else MixedCoder(data, 6)
     l = lambda v: min(11, token(v))
     for number, band in enumerate(bands):
         parents = []
@@ -144,6 +144,12 @@ def coefficients(data, extents, groups):
                             up += row(parent.values, there)
             for other in siblings:
                 beside += row(other.values, [min(i, e - 1) for i, e in zip((a, b, c, d), other.size)])
+            if is_rans:
+                clamped = lambda v: max(-(1 << 20), min(1 << 20, v))  # noqa: E731
+                base = min(8 << 20, (4 * around + up + 2 * beside) // 4)
+                values[a, b, c, d] = coder.next(3 * W_ + WW + base, clamped(W) + clamped(N))
+                need(-(1 << 31) <= values[a, b, c, d] < 1 << 31, "a coefficient beyond 32 bits")
+                continue
             every = 4 * local + up + 2 * beside
             contexts = (
                 fine(every >> 2),
@@ -154,7 +160,7 @@ def coefficients(data, extents, groups):
                 (16 * min(11, band.level) + band.bits) * 16 + min(15, coarse(every >> 3)),
             )
             values[a, b, c, d] = coder.value(contexts, token(every >> 6), 9 * band.bits + 3 * g(W) + g(N))
-    coder.decoder.end()
+    coder.end() if is_rans else coder.decoder.end()
     found = np.zeros(extents, "i8")
     for band in bands:
         if 0 not in band.size:
@@ -169,7 +175,9 @@ def decode(chunk, reader, shape, specials):
     offset, step, coefficient_step = reader.f64(), reader.f64(), reader.f64()
     need(all(map(math.isfinite, (offset, step, coefficient_step))), "offset or step")
     extents = extents_of(reader, n)
-    need((count := reader.u8()) <= 4, "more than 4 groups")
+    count = reader.u8()
+    is_rans, count = count >> 7 == 1, count & 127
+    need(count <= 4, "more than 4 groups")
     groups, seen = [], 0
     for _ in range(count):
         axes, levels = reader.u8(), reader.u8()
@@ -177,7 +185,7 @@ def decode(chunk, reader, shape, specials):
         seen |= axes
         groups.append(levels_of(extents, axes, levels))
     exceptions = Exceptions(reader, n, chunk.dtype)
-    found = coefficients(reader.block().data, extents, groups)
+    found = coefficients(reader.block().data, extents, groups, is_rans)
     residual = integers.decode(reader, n, specials.out)
     with np.errstate(over="ignore", invalid="ignore"):
         w = inverse(found.astype("f8") * coefficient_step, groups).ravel()

@@ -3,7 +3,7 @@
 use super::{Part, Target};
 use crate::bound::Promise;
 use crate::entropy::context::Lattice;
-use crate::entropy::{self, Hints, Int};
+use crate::entropy::{self, Beside, Hints, Int};
 use crate::error::{Error, Result};
 use crate::params::{Dtype, Effort};
 use crate::predict::floating::{Float, Plan};
@@ -49,7 +49,7 @@ fn encode_as<F: Float>(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     out.u8(plan.shift as u8);
     stream::write_head::<F::Word>(&plan.extents, &plan.orders, &mut out);
     let lattice = Lattice { extents: &plan.extents, classes: &specials.classes };
-    let hints = Hints { effort: part.effort, is_residual: true, lattice, is_beside_network: false };
+    let hints = Hints { effort: part.effort, is_residual: true, lattice, beside: Beside::Nothing };
     out.raw(&entropy::encode(&residual, hints));
     Some(out.bytes)
 }

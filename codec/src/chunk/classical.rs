@@ -16,6 +16,8 @@ pub(super) struct Classical {
     pub method: u8,
     /// The payload, if an estimate says that it may take fewer bytes than the last argument.
     pub encode: fn(&Part<'_>, &Quantised, usize) -> Option<Vec<u8>>,
+    /// Bytes that it takes for a sample, if that is known sooner.
+    quick_len: Option<fn(&Part<'_>, usize) -> Option<usize>>,
     /// Bytes that it takes however many values there are.
     overhead: fn(&[usize]) -> usize,
     /// What its bytes are multiplied by when samples are compared: slow ones have to gain something.
@@ -30,6 +32,7 @@ const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::QUANTISED,
         encode: |part, quantised, _| Some(quantised::encode(part, quantised)),
+        quick_len: None,
         overhead: |_| 0,
         handicap: 1.0,
         // Without a bound, values at the edges of the sample weigh more: few neighbours predict all their bits.
@@ -38,6 +41,7 @@ const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::FLOATING,
         encode: |part, _, to_beat| floating::encode(part, to_beat),
+        quick_len: None,
         overhead: |_| 0,
         handicap: 1.0,
         margin: |_| 1.05,
@@ -45,6 +49,7 @@ const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::NUMBERS,
         encode: |part, _, to_beat| numbers_pay(part, to_beat).then(|| numbers::encode(part)).flatten(),
+        quick_len: None,
         overhead: |_| 0,
         handicap: 1.0,
         margin: |_| 1.3,
@@ -52,6 +57,7 @@ const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::FITTED,
         encode: fitted::encode,
+        quick_len: None,
         overhead: |shape| fitted::weight_bytes(shape),
         handicap: 1.01,
         margin: |_| 1.0,
@@ -59,6 +65,7 @@ const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::INTERPOLATED,
         encode: |part, _, to_beat| interpolated::encode(part, to_beat),
+        quick_len: None,
         overhead: |_| 0,
         handicap: 1.02,
         margin: |_| 1.0,
@@ -66,9 +73,10 @@ const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::WAVELET,
         encode: |part, _, to_beat| wavelet::encode(part, to_beat),
+        quick_len: Some(wavelet::quick_len),
         overhead: |_| 0,
         handicap: 1.03,
-        margin: |_| 1.06,
+        margin: |_| 1.15,
     },
 ];
 
@@ -117,8 +125,13 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
         let overhead = (candidate.overhead)(&shape);
         // Estimates by which candidates give up are a little off.
         let to_beat = (least * (candidate.margin)(part.promise) * 1.05 / scale) as usize;
-        let Some(payload) = (candidate.encode)(&part, &quantised, to_beat.saturating_add(overhead)) else { continue };
-        let growing = payload.len().saturating_sub(overhead) as f64;
+        let to_beat = to_beat.saturating_add(overhead);
+        let len = match candidate.quick_len {
+            Some(quick_len) => quick_len(&part, to_beat),
+            None => (candidate.encode)(&part, &quantised, to_beat).map(|payload| payload.len()),
+        };
+        let Some(len) = len else { continue };
+        let growing = len.saturating_sub(overhead) as f64;
         let bytes = (overhead as f64 + growing * scale) * candidate.handicap;
         least = least.min(bytes);
         costs.push((bytes, candidate));

@@ -60,8 +60,17 @@ pub(crate) struct Hints<'a> {
     pub is_residual: bool,
     /// Which value lies beside which.
     pub lattice: Lattice<'a>,
-    /// A network runs for these values in decoding, too: a slower coder makes little difference.
-    pub is_beside_network: bool,
+    pub beside: Beside,
+}
+
+/// What a part has beside these values, and what a slower coder has to gain therefore.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Beside {
+    Nothing,
+    /// A network that runs in decoding, too: a slower coder makes little difference.
+    Network,
+    /// So many bytes: what is gained has to count among them.
+    Bytes(usize),
 }
 
 /// Encodes with the coder that gives the fewest bytes; from more than [`SAMPLE`] values on, with the one that did so for
@@ -153,11 +162,12 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     // Contexts see less of what is around in a sample than in the whole.
     if contexts <= pco + pco / 8 {
         // The context coder takes three times as long: it has to gain something.
-        let least_gain = if hints.is_beside_network { 0 } else { context_len / 25 };
+        let beside = if let Beside::Bytes(n) = hints.beside { (n as f64 * share) as usize } else { 0 };
+        let least_gain = if hints.beside == Beside::Network { 0 } else { (context_len + beside) / 25 };
         let coder = if rans_len <= context_len + least_gain { RANS } else { CONTEXT };
         // Mixing takes ten times as long for each decision, which matters little where a value takes hardly an eighth of a bit.
         let is_sparse = contexts < n / 64;
-        let mixes = is_sparse && mixed::encode(some, lattice).len() < contexts - contexts / 25;
+        let mixes = is_sparse && mixed::encode(some, lattice).len() + (contexts + beside) / 25 < contexts;
         coders.push(if mixes { MIXED } else { coder });
     }
     if pco < contexts - contexts / 32 {

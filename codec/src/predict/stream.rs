@@ -3,7 +3,7 @@
 use super::lorenzo::{self, MAX_AXES, MAX_ORDER, Stencil};
 use super::search;
 use crate::entropy::context::Lattice;
-use crate::entropy::{self, Hints, Int};
+use crate::entropy::{self, Beside, Hints, Int};
 use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::wire::{Reader, Writer};
@@ -88,19 +88,19 @@ impl FromIterator<i64> for Ints {
 
 /// Encodes an array of integers; those with a class other than 0 are not coded.
 pub(crate) fn encode(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
-    encode_at(values, shape, classes, Pace { effort, is_beside_network: false })
+    encode_at(values, shape, classes, Pace { effort, beside: Beside::Nothing })
 }
 
 /// The same for what a network leaves: decoding takes its time anyway.
 pub(crate) fn encode_beside_network(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
-    encode_at(values, shape, classes, Pace { effort, is_beside_network: true })
+    encode_at(values, shape, classes, Pace { effort, beside: Beside::Network })
 }
 
 /// What the coders' time is weighed against; see [`Hints`].
 #[derive(Clone, Copy)]
 struct Pace {
     effort: Effort,
-    is_beside_network: bool,
+    beside: Beside,
 }
 
 fn encode_at(values: &Ints, shape: &[usize], classes: &[u8], pace: Pace) -> Vec<u8> {
@@ -112,9 +112,14 @@ fn encode_at(values: &Ints, shape: &[usize], classes: &[u8], pace: Pace) -> Vec<
 
 /// The same without differences, for integers that are residuals already.
 pub(crate) fn encode_plain(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort) -> Vec<u8> {
+    encode_beside(values, shape, classes, effort, Beside::Nothing)
+}
+
+/// The same where the part has more than these.
+pub(crate) fn encode_beside(values: &Ints, shape: &[usize], classes: &[u8], effort: Effort, beside: Beside) -> Vec<u8> {
     let extents = lorenzo::working_extents(shape);
     let orders = vec![0; extents.len()];
-    let pace = Pace { effort, is_beside_network: false };
+    let pace = Pace { effort, beside };
     match values {
         Ints::I32(v) => encode_orders(v, &extents, &orders, classes, pace),
         Ints::I64(v) => encode_orders(v, &extents, &orders, classes, pace),
@@ -158,7 +163,7 @@ fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes
     write_head::<I>(extents, orders, &mut out);
     let is_residual = orders.iter().any(|&o| o > 0);
     let lattice = Lattice { extents, classes };
-    let hints = Hints { effort: pace.effort, is_residual, lattice, is_beside_network: pace.is_beside_network };
+    let hints = Hints { effort: pace.effort, is_residual, lattice, beside: pace.beside };
     let differences = if classes.is_empty() {
         let mut differences = Cow::Borrowed(values);
         if is_residual {

@@ -5,8 +5,9 @@ use super::dequantise;
 use super::transform::{AXES, Group, Layout};
 use crate::candidate::interpolated::middle_block;
 use crate::entropy::context::{self, Lattice};
+use crate::entropy::rans;
 use crate::params::Effort;
-use crate::predict::stream::Ints;
+use crate::predict::search::bits_per_value;
 use crate::simd::{self, Kernel};
 
 /// What a block says.
@@ -14,6 +15,8 @@ pub(super) struct Plan {
     pub axes: Vec<u8>,
     /// Steps of the coefficients over those of the corrections.
     pub factor: f64,
+    /// Bytes of the whole by the coder, judged from the block.
+    pub bytes: f64,
     /// Bytes of the block by the coder over those by the estimate.
     pub share: f64,
 }
@@ -28,9 +31,6 @@ const FIRST_FACTOR: usize = 3;
 
 /// Coefficients this much nearer to zero than half a step count as less: their bits are worth more than their error.
 const DEAD_ZONE: f64 = 0.12;
-
-/// What the contexts of a block take to learn, about, which the whole does not pay again.
-const LEARNING_BYTES: f64 = 512.0;
 
 /// Coefficients over their step; none if they do not fit.
 pub(super) fn quantise(coefficients: &[f64], step: f64) -> Option<Vec<i32>> {
@@ -69,6 +69,11 @@ pub(super) struct Sample {
 }
 
 impl Sample {
+    /// All there is.
+    pub fn all(values: Vec<f64>, extents: [usize; AXES]) -> Self {
+        Self { values, extents, scale: 1.0 }
+    }
+
     pub fn cut(values: &[f64], extents: [usize; AXES], effort: Effort) -> Self {
         let is_max = effort == Effort::Max;
         let size = if is_max { MAX_SAMPLE } else { (values.len() / 4).clamp(MIN_SAMPLE, MAX_SAMPLE) };
@@ -97,9 +102,8 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
     let (mut axes, mut factor) = (&choices[0], FIRST_FACTOR);
     let mut best = transformed(axes);
     let mut least = cost(&best, factor, compare);
-    let learning = LEARNING_BYTES * scale;
-    // Neither contexts nor another plan save more than that.
-    if !is_max && (least - learning) * 0.5 > to_beat as f64 {
+    // Another plan does not save more than that.
+    if !is_max && least > to_beat as f64 && cost(&best, factor, Bytes::Quick) * 0.75 > to_beat as f64 {
         return None;
     }
     for choice in &choices[1..] {
@@ -122,11 +126,12 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
             factor -= 1;
         }
     }
-    let coded = if is_max { least } else { cost(&best, factor, Bytes::Coded) };
+    let coded = if is_max { least } else { cost(&best, factor, Bytes::Quick) };
     let axes = axes.clone();
-    (is_max || coded - learning < to_beat as f64 * 1.25).then(|| Plan {
+    (is_max || coded < to_beat as f64 * 1.25).then(|| Plan {
         axes,
         factor: FACTORS[factor],
+        bytes: coded,
         share: coded / least,
     })
 }
@@ -134,8 +139,10 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
 /// How bytes are counted.
 #[derive(Clone, Copy)]
 enum Bytes {
-    /// By the coder.
+    /// By the coders that take the fewest.
     Coded,
+    /// By rANS without its tables, which the whole writes once.
+    Quick,
     /// By the distribution in each band, without contexts: an order of magnitude faster.
     Estimated,
 }
@@ -180,13 +187,16 @@ pub(super) struct Transformed {
 }
 
 /// The transform of all values, as deep as takes the fewest bits. Short axes and coarse levels look different in a block,
-/// so this is judged from the whole, band by band without contexts.
+/// so this is judged from the whole, band by band without contexts. None if the first is hopeless.
 pub(super) fn transform(
     values: impl Fn() -> Option<Vec<f64>>,
     extents: [usize; AXES],
     plan: &Plan,
     step: f64,
+    is_too_long: impl Fn(f64) -> bool,
 ) -> Option<Transformed> {
+    /// What another depth leaves of the bits, at least as a rule.
+    const GAIN: f64 = 0.85;
     let mut best: Option<Transformed> = None;
     let mut tried: Vec<Vec<Group>> = Vec::new();
     for depth in DEPTHS {
@@ -202,6 +212,9 @@ pub(super) fn transform(
         layout.forward(&mut values);
         let q = quantise(&values, step)?;
         let bits = coefficients::estimate(&q, &layout);
+        if best.is_none() && is_too_long(bits * GAIN) {
+            return None;
+        }
         if best.as_ref().is_none_or(|best| bits < best.bits) {
             best = Some(Transformed { groups, layout, q, values, bits });
         } else {
@@ -224,21 +237,39 @@ fn trial(
     let mut values = vec![0.0; q.len()];
     dequantise(&q, coefficient_step, &mut values);
     layout.inverse(&mut values);
-    let corrections: Ints = values.iter().zip(sample).map(|(y, x)| ((x - y) / step).round_ties_even() as i64).collect();
+    let corrections = simd::run(Steps { from: &values, to: sample, step });
     drop(values);
+    let lattice = Lattice { extents: &layout.extents, classes: &[] };
+    let estimated = || bits_per_value(&corrections) * corrections.len() as f64 / 8.0;
     Some(match bytes {
         Bytes::Coded => {
-            let lattice = Lattice { extents: &layout.extents, classes: &[] };
-            let coded = match &corrections {
-                Ints::I32(corrections) => context::encode(corrections, lattice),
-                Ints::I64(corrections) => context::encode(corrections, lattice),
-            };
-            (coefficients::encode(&mut q, layout).len() + coded.len()) as f64
+            let coded = context::encode(&corrections, lattice);
+            (coefficients::encode(&mut q, layout, Effort::Max).1.len() + coded.len()) as f64
         }
-        Bytes::Estimated => {
-            (coefficients::estimate(&q, layout) + corrections.bits_per_value() * corrections.len() as f64) / 8.0
+        Bytes::Quick => {
+            let coded = rans::encode(&corrections, lattice);
+            let corrections = coded.map_or_else(estimated, |(bytes, head)| (bytes.len() - head) as f64);
+            coefficients::quick_len(&q, layout)? as f64 + corrections
         }
+        Bytes::Estimated => coefficients::estimate(&q, layout) / 8.0 + estimated(),
     })
+}
+
+/// Steps between values, saturated where they do not fit.
+struct Steps<'a> {
+    from: &'a [f64],
+    to: &'a [f64],
+    step: f64,
+}
+
+impl Kernel for Steps<'_> {
+    type Output = Vec<i32>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<i32> {
+        let Self { from, to, step } = self;
+        from.iter().zip(to).map(|(y, x)| ((x - y) / step).round_ties_even() as i32).collect()
+    }
 }
 
 /// Groups of axes to try, the usual one first: the slowest axis on its own, the others together.

@@ -5,6 +5,7 @@
 //! SPERR's (Li, Lindstrom, Clyne, IPDPS 2023, doi:10.1109/IPDPS54959.2023.00104). At bounds that are loose for the data
 //! this beats prediction, whose errors are each as large as the bound.
 
+mod bands;
 mod choose;
 mod coefficients;
 mod transform;
@@ -12,6 +13,7 @@ mod transform;
 use super::{Exceptions, Part, Target, interpolated};
 use crate::bound::{Promise, within_abs};
 use crate::element::{Elements, bits_to_f64, f64_to_bits, put_f64};
+use crate::entropy::Beside;
 use crate::error::{Error, Result};
 use crate::params::{Dtype, Effort};
 use crate::predict::lorenzo::working_extents;
@@ -21,28 +23,55 @@ use crate::simd::{self, Kernel};
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
 use choose::{Sample, Transformed};
+use coefficients::Coder;
 use transform::{AXES, Group, Layout};
 
 /// Corrections from here up are exceptions: `r as f64` is exact with room to spare.
 const MAX_CORRECTION: f64 = (1u64 << 51) as f64;
 
-/// Encodes if a sample says that may take fewer than `to_beat` bytes.
-pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
-    let Promise::Abs(abs) = part.promise else { return None };
-    if !part.dtype().is_float() || part.n_values() < 64 {
-        return None;
-    }
-    // What is transformed, and the extremes of the values: made wherever it is needed, as it is the largest thing there is.
-    let centred = || {
+/// Set in the number of groups where rANS codes the coefficients.
+const RANS: u8 = 0x80;
+
+/// What is transformed: all values about the middle of their range.
+struct Centred {
+    values: Vec<f64>,
+    offset: f64,
+    /// The largest magnitude there is.
+    most: f64,
+}
+
+impl Centred {
+    fn of(part: &Part<'_>) -> Option<Self> {
         let mut values = part.elements.to_numbers();
         let (min, max) = interpolated::fill_special(&mut values, part.specials)?;
         let offset = 0.5 * min + 0.5 * max;
         values.iter_mut().for_each(|v| *v -= offset);
-        Some((values, min, max))
-    };
-    let (values, min, max) = centred()?;
-    let step = 2.0 * half_step(part.dtype(), min.abs().max(max.abs()), abs)?;
-    let offset = 0.5 * min + 0.5 * max;
+        Some(Self { values, offset, most: min.abs().max(max.abs()) })
+    }
+}
+
+/// The bound of what can be coded so.
+fn bound(part: &Part<'_>) -> Option<f64> {
+    let Promise::Abs(abs) = part.promise else { return None };
+    (part.dtype().is_float() && part.n_values() >= 64).then_some(abs)
+}
+
+/// About the bytes that a part takes but for what is written once, if that may be fewer than `to_beat`.
+pub(crate) fn quick_len(part: &Part<'_>, to_beat: usize) -> Option<usize> {
+    let abs = bound(part)?;
+    let Centred { values, most, .. } = Centred::of(part)?;
+    let step = 2.0 * half_step(part.dtype(), most, abs)?;
+    let extents = transform::pad(&working_extents(part.shape));
+    let plan = choose::plan(&Sample::all(values, extents), step, to_beat, part.effort)?;
+    Some(plan.bytes as usize)
+}
+
+/// Encodes if a sample says that may take fewer than `to_beat` bytes.
+pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
+    let abs = bound(part)?;
+    // Made wherever it is needed, as it is the largest thing there is.
+    let Centred { values, offset, most } = Centred::of(part)?;
+    let step = 2.0 * half_step(part.dtype(), most, abs)?;
     let extents = transform::pad(&working_extents(part.shape));
     let sample = Sample::cut(&values, extents, part.effort);
     drop(values);
@@ -50,9 +79,10 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     drop(sample);
 
     let coefficient_step = step * plan.factor;
-    let transformed = choose::transform(|| Some(centred()?.0), extents, &plan, coefficient_step)?;
     // What the plan promised for a block may not hold for the whole.
     let is_too_long = |bits: f64| part.effort != Effort::Max && bits / 8.0 * plan.share > to_beat as f64;
+    let centred = || Some(Centred::of(part)?.values);
+    let transformed = choose::transform(centred, extents, &plan, coefficient_step, is_too_long)?;
     if is_too_long(transformed.bits) {
         return None;
     }
@@ -75,15 +105,17 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     for extent in extents {
         out.varint(extent as u64);
     }
-    out.u8(groups.len() as u8);
+    let (coder, coefficients) = coefficients::encode(&mut q, &layout, part.effort);
+    drop(q);
+    out.u8(groups.len() as u8 | if coder == Coder::Rans { RANS } else { 0 });
     for group in &groups {
         out.u8(group.axes);
         out.u8(group.n_levels);
     }
     Exceptions::write(part.elements, &exceptions, &mut out);
-    out.block(&coefficients::encode(&mut q, &layout));
-    drop(q);
-    out.raw(&stream::encode_plain(&corrections, part.shape, &part.specials.classes, part.effort));
+    out.block(&coefficients);
+    let beside = Beside::Bytes(coefficients.len());
+    out.raw(&stream::encode_beside(&corrections, part.shape, &part.specials.classes, part.effort, beside));
     Some(out.bytes)
 }
 
@@ -171,7 +203,9 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     for extent in &mut extents {
         *extent = input.size("an extent")?;
     }
-    let n_groups = usize::from(input.u8("the number of groups of axes")?);
+    let n_groups = input.u8("the number of groups of axes")?;
+    let coder = if n_groups & RANS == 0 { Coder::Mixed } else { Coder::Rans };
+    let n_groups = usize::from(n_groups & !RANS);
     let groups = input.raw(2 * n_groups, "the groups of axes")?;
     let groups: Vec<Group> = groups.chunks_exact(2).map(|g| Group { axes: g[0], n_levels: g[1] }).collect();
     let product = extents.iter().try_fold(1usize, |p, &e| p.checked_mul(e));
@@ -190,7 +224,7 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     }
     let layout = Layout::new(extents, &groups);
     let exceptions = Exceptions::read(dtype.size_bytes(), n, &mut input)?;
-    let q = coefficients::decode(input.block("the wavelet coefficients")?, &layout, n)?;
+    let q = coefficients::decode(coder, input.block("the wavelet coefficients")?, &layout, n)?;
     let mut values = vec![0.0; n];
     dequantise(&q, coefficient_step, &mut values);
     drop(q);

@@ -99,13 +99,18 @@ struct Transform<'a> {
 impl Kernel for Transform<'_> {
     type Output = ();
 
+    // Loops, not `for_each`, which would be a function on its own.
     #[inline(always)]
     fn run(self) {
         let Self { layout: Layout { extents, groups }, values, is_inverse } = self;
         if is_inverse {
-            groups.iter().rev().for_each(|levels| inverse(values, *extents, levels));
+            for levels in groups.iter().rev() {
+                inverse(values, *extents, levels);
+            }
         } else {
-            groups.iter().for_each(|levels| forward(values, *extents, levels));
+            for levels in groups {
+                forward(values, *extents, levels);
+            }
         }
     }
 }
@@ -168,30 +173,33 @@ fn scale(lines: &mut [f64], low: usize, width: usize, by_low: f64, by_high: f64)
 #[inline(always)]
 fn lift(lines: &mut [f64], low: usize, n_high: usize, width: usize, to_high: bool, factor: f64) {
     let (lows, highs) = lines.split_at_mut(low * width);
-    let n = if to_high { n_high } else { low };
-    for k in 0..n {
-        let (target, left, right) = if to_high {
-            (
-                &mut highs[k * width..][..width],
-                &lows[k * width..][..width],
-                &lows[(k + 1).min(low - 1) * width..][..width],
-            )
-        } else {
-            let (before, after) = (k.max(1) - 1, k.min(n_high - 1));
-            (&mut lows[k * width..][..width], &highs[before * width..][..width], &highs[after * width..][..width])
-        };
-        for ((t, l), r) in target.iter_mut().zip(left).zip(right) {
-            *t += factor * (l + r);
-        }
+    let last = (low - 1) * width;
+    // Lines follow one another, so that the neighbours of all but those at the ends are two slices.
+    if to_high {
+        let inner = n_high.min(low - 1) * width;
+        let (inside, end) = highs.split_at_mut(inner);
+        add_sum(inside, &lows[..inner], &lows[width..], factor);
+        add_sum(end, &lows[last..], &lows[last..], factor);
+    } else {
+        let (start, rest) = lows.split_at_mut(width);
+        let (inside, end) = rest.split_at_mut((n_high - 1) * width);
+        add_sum(start, highs, highs, factor);
+        add_sum(inside, highs, &highs[width..], factor);
+        add_sum(end, &highs[(n_high - 1) * width..], &highs[(n_high - 1) * width..], factor);
     }
 }
 
-/// Transforms the level's box along `axis`, sheet by sheet: each holds all of `axis` and some of the fastest axis (or eight
-/// lines of it, if `axis` is the fastest). `splits` says whether the sheets come in their natural order or go back to it.
+#[inline(always)]
+fn add_sum(to: &mut [f64], left: &[f64], right: &[f64], factor: f64) {
+    for ((t, l), r) in to.iter_mut().zip(left).zip(right) {
+        *t += factor * (l + r);
+    }
+}
+
+/// Transforms the level's box along `axis`, sheet by sheet: each holds all of `axis` and some of the fastest axis (or one
+/// line of it, if `axis` is the fastest). `splits` says whether the sheets come in their natural order or go back to it.
 #[inline(always)]
 fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axis: usize, splits: bool) {
-    /// Lines that are turned on their side together where the axis is the fastest.
-    const GROUP: usize = 8;
     /// Of the fastest axis where another one is transformed: a sheet stays in the cache.
     const WIDTH: usize = 64;
     let strides = strides(extents);
@@ -204,19 +212,28 @@ fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axi
         starts.iter().flat_map(|s| (0..level.extents[a]).map(move |k| s + k * strides[a])).collect()
     });
     if axis == fastest {
-        let mut lines = vec![0.0; length * GROUP];
-        for group in starts.chunks(GROUP) {
-            let width = group.len();
-            let lines = &mut lines[..length * width];
-            for (g, &start) in group.iter().enumerate() {
-                for (k, v) in values[start..start + length].iter().enumerate() {
-                    lines[if splits { place(k) } else { k } * width + g] = *v;
+        let mut line = vec![0.0; length];
+        for start in starts {
+            let values = &mut values[start..start + length];
+            if splits {
+                let (lows, highs) = line.split_at_mut(low);
+                for ((pair, low), high) in values.chunks_exact(2).zip(&mut *lows).zip(highs) {
+                    (*low, *high) = (pair[0], pair[1]);
                 }
-            }
-            transform_lines(lines, low, length - low, width, splits);
-            for (g, &start) in group.iter().enumerate() {
-                for (k, v) in values[start..start + length].iter_mut().enumerate() {
-                    *v = lines[if splits { k } else { place(k) } * width + g];
+                if length % 2 == 1 {
+                    lows[low - 1] = values[length - 1];
+                }
+                transform_lines(&mut line, low, length - low, 1, splits);
+                values.copy_from_slice(&line);
+            } else {
+                line.copy_from_slice(values);
+                transform_lines(&mut line, low, length - low, 1, splits);
+                let (lows, highs) = line.split_at(low);
+                for ((pair, low), high) in values.chunks_exact_mut(2).zip(lows).zip(highs) {
+                    (pair[0], pair[1]) = (*low, *high);
+                }
+                if length % 2 == 1 {
+                    values[length - 1] = lows[low - 1];
                 }
             }
         }

@@ -12,7 +12,7 @@ mod states;
 mod tables;
 
 pub(crate) use bits::{BitReader, BitWriter};
-pub(crate) use rows::{RowDecoder, RowEncoder};
+pub(crate) use rows::{Base, RowDecoder, RowEncoder};
 pub(crate) use states::{States, encode_tokens};
 pub(crate) use tables::{Counts, Lookup, Table};
 
