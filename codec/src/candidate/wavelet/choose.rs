@@ -249,7 +249,7 @@ fn trial(
         Bytes::Quick => {
             let coded = rans::encode(&corrections, lattice);
             let corrections = coded.map_or_else(estimated, |(bytes, head)| (bytes.len() - head) as f64);
-            coefficients::quick_len(&q, layout)? as f64 + corrections
+            coefficients::quick_len(&mut q, layout)? as f64 + corrections
         }
         Bytes::Estimated => coefficients::estimate(&q, layout) / 8.0 + estimated(),
     })

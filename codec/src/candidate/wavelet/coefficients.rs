@@ -158,20 +158,26 @@ fn encode_mixed(q: &mut [i32], layout: &Layout) -> Vec<u8> {
     coder.finish()
 }
 
-/// The coder to take and its bytes.
-pub(super) fn encode(q: &mut [i32], layout: &Layout, effort: Effort) -> (Coder, Vec<u8>) {
-    let rans = simd::run(EncodeRans { q, layout }).map(|(bytes, _)| bytes);
-    if let Some(rans) = rans {
-        let mixes = effort == Effort::Max;
-        let mixed = mixes.then(|| encode_mixed(q, layout)).filter(|mixed| mixed.len() < rans.len());
-        return mixed.map_or((Coder::Rans, rans), |mixed| (Coder::Mixed, mixed));
-    }
-    (Coder::Mixed, encode_mixed(q, layout))
+/// Whether coefficients are so few that mixed contexts may gain more than their time.
+fn is_sparse(rans_len: usize, n: usize) -> bool {
+    rans_len < n / 9
 }
 
-/// Bytes of some coefficients by rANS but for the tables, which are little where there are many.
-pub(super) fn quick_len(q: &[i32], layout: &Layout) -> Option<usize> {
-    simd::run(EncodeRans { q, layout }).map(|(bytes, head)| bytes.len() - head)
+/// The coder to take and its bytes: the smallest, or the quick one unless the slow one gains a tenth.
+pub(super) fn encode(q: &mut [i32], layout: &Layout, effort: Effort) -> (Coder, Vec<u8>) {
+    let Some((rans, _)) = simd::run(EncodeRans { q, layout }) else { return (Coder::Mixed, encode_mixed(q, layout)) };
+    let is_max = effort == Effort::Max;
+    let enough = if is_max { rans.len() } else { rans.len() - rans.len() / 10 };
+    let mixes = is_max || is_sparse(rans.len(), q.len());
+    let mixed = mixes.then(|| encode_mixed(q, layout)).filter(|mixed| mixed.len() < enough);
+    mixed.map_or((Coder::Rans, rans), |mixed| (Coder::Mixed, mixed))
+}
+
+/// Bytes of some coefficients but for what rANS writes once, which is little where there are many.
+pub(super) fn quick_len(q: &mut [i32], layout: &Layout) -> Option<usize> {
+    let (rans, head) = simd::run(EncodeRans { q, layout })?;
+    let len = rans.len() - head;
+    Some(if is_sparse(len, q.len()) { len.min(encode_mixed(q, layout).len()) } else { len })
 }
 
 pub(super) fn decode(coder: Coder, payload: &[u8], layout: &Layout, n: usize) -> Result<Vec<i32>> {
@@ -245,8 +251,21 @@ mod tests {
         assert!((rans.len() as f64) < bits / 8.0 * 0.9, "{} {bits}", rans.len());
         assert!(rans.len() < mixed.len() * 21 / 20, "{} {}", rans.len(), mixed.len());
         assert_eq!(encode(&mut q.clone(), &layout, Effort::Default), (Coder::Rans, rans.clone()));
+        assert!(quick_len(&mut q.clone(), &layout).unwrap() < rans.len());
         let max = encode(&mut q.clone(), &layout, Effort::Max);
         assert_eq!(max.1.len(), rans.len().min(mixed.len()));
+    }
+
+    #[test]
+    fn few_coefficients_are_mixed_where_that_gains() {
+        let layout = layout([1, 1, 128, 128], &[0b1100]);
+        let mut q = vec![0; 1 << 14];
+        q[5000] = 100;
+        q[9000] = -7;
+        let [(_, rans), (_, mixed)] = both(&q, &layout);
+        assert!(mixed.len() < rans.len() / 2);
+        assert!(quick_len(&mut q, &layout).unwrap() <= mixed.len());
+        assert_eq!(encode(&mut q, &layout, Effort::Default), (Coder::Mixed, mixed));
     }
 
     #[test]
