@@ -173,7 +173,7 @@ pub(super) fn encode(q: &mut [i32], layout: &Layout, effort: Effort) -> (Coder, 
     mixed.map_or((Coder::Rans, rans), |mixed| (Coder::Mixed, mixed))
 }
 
-/// Bytes of some coefficients but for what rANS writes once, which is little where there are many.
+/// Bytes of some coefficients but for the tables, which are little where there are many.
 pub(super) fn quick_len(q: &mut [i32], layout: &Layout) -> Option<usize> {
     let (rans, head) = simd::run(EncodeRans { q, layout })?;
     let len = rans.len() - head;

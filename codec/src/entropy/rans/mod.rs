@@ -71,7 +71,7 @@ fn near(v: i64) -> i32 {
     v.clamp(-i64::from(MAX_NEIGHBOUR), i64::from(MAX_NEIGHBOUR)) as i32
 }
 
-/// Encodes, unless a value is too large or nearly all are alike: the payload, and how many bytes of it are written once, tables and states.
+/// Encodes, unless a value is too large or nearly all are alike: the payload, and how many bytes of it are tables.
 pub(crate) fn encode<I: Int>(values: &[I], lattice: Lattice<'_>) -> Option<(Vec<u8>, usize)> {
     simd::run(Encode { values, lattice })
 }

@@ -1,6 +1,5 @@
 //! Values to tokens and back, row by row, whoever says what lies around each.
 
-use super::states::STATES_BYTES;
 use super::tables::{Counts, Lookup, Tables};
 use super::{
     BitReader, BitWriter, MAX_BITS, MAX_VALUES_PER_BYTE_LOG2, N_CLASSES, N_DIRECT, N_TOKENS, States, class,
@@ -69,7 +68,7 @@ impl RowEncoder {
         }
     }
 
-    /// The payload and how many bytes of it are written once, tables and states; unless a value is too large or nearly all are alike.
+    /// The payload and how many bytes of it are tables; unless a value is too large or nearly all are alike.
     pub fn finish(self) -> Option<(Vec<u8>, usize)> {
         if self.largest >> MAX_BITS != 0 || self.coded.is_empty() {
             return None;
@@ -77,7 +76,7 @@ impl RowEncoder {
         let tables = Tables::from_counts(&self.counts);
         let mut out = Writer::default();
         tables.write(&mut out);
-        let head = out.bytes.len() + STATES_BYTES;
+        let head = out.bytes.len();
         out.block(&self.extra.finish());
         let of_table = |&(class, token): &(u8, u8)| (tables.of_class[usize::from(class)], token);
         encode_tokens(&tables.tables, self.coded.iter().map(of_table), &mut out);

@@ -7,8 +7,6 @@ use crate::wire::{Reader, Writer};
 /// States lie in `[LEAST_STATE, LEAST_STATE << 16)`; words of 16 bits go in and out.
 const LEAST_STATE: u32 = 1 << 16;
 const N_STATES: usize = 4;
-/// What they take in front of the words.
-pub(super) const STATES_BYTES: usize = 4 * N_STATES;
 
 /// Codes tokens, each after the number of its table, in the order in which they are decoded.
 pub(crate) fn encode_tokens(
