@@ -80,6 +80,9 @@ const CLASSICAL: [Classical; 6] = [
     },
 ];
 
+/// What is compared on samples by the quick coders: the others would gain alike.
+const QUICK: [u8; 3] = [candidate::QUANTISED, candidate::FITTED, candidate::INTERPOLATED];
+
 /// Parts with fewer values are encoded with every candidate.
 const MIN_SAMPLED: usize = 1 << 16;
 
@@ -128,7 +131,10 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
         let to_beat = to_beat.saturating_add(overhead);
         let len = match candidate.quick_len {
             Some(quick_len) => quick_len(&part, to_beat),
-            None => (candidate.encode)(&part, &quantised, to_beat).map(|payload| payload.len()),
+            None => {
+                let effort = if QUICK.contains(&candidate.method) { Effort::Fast } else { part.effort };
+                (candidate.encode)(&Part { effort, ..part }, &quantised, to_beat).map(|payload| payload.len())
+            }
         };
         let Some(len) = len else { continue };
         let growing = len.saturating_sub(overhead) as f64;
