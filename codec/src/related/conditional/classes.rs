@@ -93,12 +93,12 @@ impl Coarse<'_> {
         if self.places.len() <= 1 { 0 } else { usize::from(self.of_class[usize::from(self.of_row[row])]) }
     }
 
-    /// Tells contexts apart by the class of their row.
-    pub fn refine(&self, contexts: &mut [u16]) {
+    /// Tells contexts of these rows apart by their classes.
+    pub fn refine(&self, contexts: &mut [u16], rows: impl Iterator<Item = usize>) {
         if self.n() > 1 {
             let n = self.n() as u16;
-            for (context, &class) in contexts.iter_mut().zip(self.of_row) {
-                *context = *context * n + u16::from(self.of_class[usize::from(class)]);
+            for (context, row) in contexts.iter_mut().zip(rows) {
+                *context = *context * n + self.class(row) as u16;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Integers to bits by tables that their contexts choose.
 
 use super::intervals::Intervals;
-use super::tables::{Assignment, MOST as MOST_TABLES};
+use super::tables::{Assignment, MOST as MOST_TABLES, Pains};
 use crate::candidate::occurring;
 use crate::entropy::range::{Bit, BitCoder, Decoder, Encoder};
 use crate::entropy::rans::{BitReader, BitWriter, Counts, Lookup, N_TOKENS, States, Table, encode_tokens};
@@ -28,7 +28,7 @@ pub(super) struct Coded {
 
 impl Coded {
     /// Integers, each with a context below `n_contexts`; nothing where they spread too far, or there are none.
-    pub fn new(integers: &[i64], contexts: &[u16], n_contexts: usize) -> Option<Self> {
+    pub fn new(integers: &[i64], contexts: &[u16], n_contexts: usize, pains: Pains) -> Option<Self> {
         let (&base, &most) = (integers.iter().min()?, integers.iter().max()?);
         let mut codes: Vec<u64> = integers.iter().map(|v| v.wrapping_sub(base) as u64).collect();
         let mut largest = most.wrapping_sub(base) as u64;
@@ -39,7 +39,7 @@ impl Coded {
         }
         let intervals = Intervals::of(&codes, u64::BITS - largest.leading_zeros())?;
         let tokens = intervals.tokens(&codes);
-        let assignment = Assignment::of(contexts, &tokens, n_contexts);
+        let assignment = Assignment::of(contexts, &tokens, n_contexts, pains);
         let starts = intervals.starts();
         codes.iter_mut().zip(&tokens).for_each(|(code, &token)| *code -= starts[usize::from(token)]);
         Some(Self { base, occurring, intervals, tokens, rests: codes, assignment })
@@ -226,7 +226,7 @@ mod tests {
 
     fn round_trip(integers: &[i64], contexts: &[u16], n_contexts: usize) -> Option<usize> {
         let mut out = Writer::default();
-        let coded = Coded::new(integers, contexts, n_contexts)?;
+        let coded = Coded::new(integers, contexts, n_contexts, Pains::All)?;
         coded.write(contexts, &mut out)?;
         let estimate = coded.bits() / 8.0;
         let len = out.bytes.len() as f64;
@@ -269,7 +269,7 @@ mod tests {
         assert!(round_trip(&[i64::MIN, i64::MAX], &[0, 0], 1).is_none());
         assert!(round_trip(&[], &[], 1).is_none());
         let contexts = vec![0; 1 << 24];
-        let alike = Coded::new(&vec![5; 1 << 24], &contexts, 1).unwrap();
+        let alike = Coded::new(&vec![5; 1 << 24], &contexts, 1, Pains::All).unwrap();
         assert!(alike.write(&contexts, &mut Writer::default()).is_none());
     }
 

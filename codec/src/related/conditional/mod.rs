@@ -39,6 +39,7 @@ use classes::{Coarse, ONE};
 use coder::Coded;
 use std::cell::OnceCell;
 use surface::{Parents, Surface};
+use tables::Pains;
 
 /// Parents at most.
 const MAX_PARENTS: usize = 2;
@@ -139,7 +140,7 @@ impl Plan {
             }
             _ => None,
         };
-        Given::new(parents, prediction, n)
+        Given::new(parents, prediction)
     }
 }
 
@@ -147,27 +148,31 @@ impl Plan {
 struct Given<'a> {
     parents: Vec<(Coarse<'a>, &'a [f64])>,
     prediction: Option<Prediction>,
-    contexts: Vec<u16>,
     n_contexts: usize,
 }
 
 impl<'a> Given<'a> {
-    fn new(parents: Vec<(Coarse<'a>, &'a [f64])>, prediction: Option<Prediction>, n: usize) -> Result<Self> {
-        let (mut contexts, mut n_contexts) = (vec![0; n], 1);
-        if let Some(p) = &prediction {
-            n_contexts = N_SPREADS as usize * N_FRACTIONS as usize;
-            for (context, (&spread, &fraction)) in contexts.iter_mut().zip(p.spread.iter().zip(&p.fraction)) {
-                *context = u16::from(spread) * N_FRACTIONS as u16 + u16::from(fraction);
-            }
-        }
+    fn new(parents: Vec<(Coarse<'a>, &'a [f64])>, prediction: Option<Prediction>) -> Result<Self> {
+        let mut n_contexts = if prediction.is_some() { N_SPREADS as usize * N_FRACTIONS as usize } else { 1 };
         for (coarse, _) in &parents {
             n_contexts *= coarse.n();
             if n_contexts > MAX_CONTEXTS {
                 return Err(Error::corrupt(format!("{n_contexts} contexts: at most {MAX_CONTEXTS}")));
             }
-            coarse.refine(&mut contexts);
         }
-        Ok(Self { parents, prediction, contexts, n_contexts })
+        Ok(Self { parents, prediction, n_contexts })
+    }
+
+    /// The contexts of these rows.
+    fn contexts(&self, rows: impl Iterator<Item = usize> + Clone) -> Vec<u16> {
+        let mut contexts: Vec<u16> = match &self.prediction {
+            Some(p) => {
+                rows.clone().map(|r| u16::from(p.spread[r]) * N_FRACTIONS as u16 + u16::from(p.fraction[r])).collect()
+            }
+            None => rows.clone().map(|_| 0).collect(),
+        };
+        self.parents.iter().for_each(|(coarse, _)| coarse.refine(&mut contexts, rows.clone()));
+        contexts
     }
 
     /// The parents of a surface.
@@ -238,9 +243,9 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// With about `most` rows; nothing where their integers spread too far.
-    fn new(plan: &'a Plan, integers: &Integers<'_>, given: &Given<'_>, most: usize) -> Option<Self> {
+    fn new(plan: &'a Plan, integers: &Integers<'_>, given: &Given<'_>, most: usize, pains: Pains) -> Option<Self> {
         let rows = integers.rows(plan.are_differences, most);
-        let contexts = rows.clone().map(|(row, _)| given.contexts[row]).collect::<Vec<_>>();
+        let contexts = given.contexts(rows.clone().map(|(row, _)| row));
         let over = given.over();
         let surface = (plan.kind == Kind::Surface).then(|| Surface::of(&over, rows.clone()));
         let integers: Vec<i64> = match (&surface, &given.prediction) {
@@ -251,7 +256,7 @@ impl<'a> Trial<'a> {
             (_, Some(prediction)) => rows.map(|(row, v)| v.wrapping_sub(prediction.centre[row])).collect(),
             _ => rows.map(|(_, v)| v).collect(),
         };
-        let coded = Coded::new(&integers, &contexts, given.n_contexts)?;
+        let coded = Coded::new(&integers, &contexts, given.n_contexts, pains)?;
         Some(Self { plan, contexts, surface, coded })
     }
 
@@ -272,21 +277,19 @@ pub(crate) fn encode(
 ) -> Result<Option<Vec<u8>>> {
     let n = quantised.q.len();
     let integers = Integers::new(&quantised.q, &part.specials.classes);
-    let mut best: Option<(f64, Trial<'_>)> = None;
-    for plan in plans {
-        let given = plan.resolve(decoded, quantised.quantiser, part.dtype(), n)?;
-        let Some(trial) = Trial::new(plan, &integers, &given, MOST_COMPARED) else { continue };
-        let bits = trial.bits();
-        if best.as_ref().is_none_or(|best| bits < best.0) {
-            best = Some((bits, trial));
+    let trial = |plan, most, pains| -> Result<Option<Trial<'_>>> {
+        let given = Plan::resolve(plan, decoded, quantised.quantiser, part.dtype(), n)?;
+        Ok(Trial::new(plan, &integers, &given, most, pains))
+    };
+    let mut best: Option<(f64, &Plan)> = None;
+    for plan in plans.iter().filter(|_| plans.len() > 1) {
+        let bits = trial(plan, MOST_COMPARED, Pains::Few)?.map_or(f64::INFINITY, |trial| trial.bits());
+        if best.is_none_or(|best| bits < best.0) {
+            best = Some((bits, plan));
         }
     }
-    let Some((_, mut best)) = best else { return Ok(None) };
-    if n > MOST_COMPARED {
-        let given = best.plan.resolve(decoded, quantised.quantiser, part.dtype(), n)?;
-        let Some(whole) = Trial::new(best.plan, &integers, &given, n) else { return Ok(None) };
-        best = whole;
-    }
+    let Some(plan) = best.map(|best| best.1).or(plans.first()) else { return Ok(None) };
+    let Some(best) = trial(plan, n, Pains::All)? else { return Ok(None) };
     let mut out = Writer::default();
     best.plan.write(&mut out);
     part.specials.write(part.dtype(), &mut out);
@@ -333,7 +336,7 @@ pub(crate) fn decode(payload: &[u8], n_columns: usize, decoded: &Decoded, target
         (_, Some(prediction)) => prediction.centre.clone(),
         _ => vec![0; n],
     };
-    coder::decode(&mut input, &specials.classes, &given.contexts, given.n_contexts, &mut q)?;
+    coder::decode(&mut input, &specials.classes, &given.contexts(0..n), given.n_contexts, &mut q)?;
     if plan.are_differences {
         let mut sum = 0i64;
         for (row, v) in q.iter_mut().enumerate() {

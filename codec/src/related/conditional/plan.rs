@@ -12,7 +12,7 @@ const MAX_ROWS: usize = 2048;
 /// Classes that columns are compared by.
 const CLASSES: usize = 16;
 /// The columns that say most are tried in pairs.
-const MOST_TRIED: usize = 6;
+const MOST_TRIED: usize = 5;
 /// Classes of each parent of a trial's surface.
 const PIECES: usize = 8;
 /// Bits it takes to learn how often one pair of classes occurs, roughly.

@@ -10,7 +10,24 @@ pub(super) const MOST: usize = 24;
 const ROWS_PER_CONTEXT: usize = 24;
 const MIN_ROWS: usize = 1 << 12;
 const MAX_ROWS: usize = 1 << 15;
-const ROUNDS: usize = 4;
+
+/// How well it is known which contexts are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pains {
+    /// To compare plans.
+    Few,
+    /// To code a column.
+    All,
+}
+
+impl Pains {
+    fn rounds_and_rows(self, n_contexts: usize) -> (usize, usize) {
+        match self {
+            Self::Few => (2, MIN_ROWS),
+            Self::All => (4, (n_contexts * ROWS_PER_CONTEXT).clamp(MIN_ROWS, MAX_ROWS)),
+        }
+    }
+}
 
 /// The table of each context, and how often each table's tokens occur.
 pub(super) struct Assignment {
@@ -22,10 +39,10 @@ pub(super) struct Assignment {
 
 impl Assignment {
     /// Of rows, each with a context below `n_contexts` and a token.
-    pub fn of(contexts: &[u16], tokens: &[u8], n_contexts: usize) -> Self {
-        let n_rows = (n_contexts * ROWS_PER_CONTEXT).clamp(MIN_ROWS, MAX_ROWS);
+    pub fn of(contexts: &[u16], tokens: &[u8], n_contexts: usize, pains: Pains) -> Self {
+        let (n_rounds, n_rows) = pains.rounds_and_rows(n_contexts);
         let rows: Vec<(u16, u8)> = some_rows(tokens.len(), n_rows).map(|row| (contexts[row], tokens[row])).collect();
-        let of_context = if n_contexts > 1 { simd::run(Lloyd { rows: &rows, n_contexts }) } else { vec![0] };
+        let of_context = if n_contexts > 1 { simd::run(Lloyd { rows: &rows, n_contexts, n_rounds }) } else { vec![0] };
         let mut counts = vec![[0u32; N_TOKENS]; MOST];
         for (&c, &t) in contexts.iter().zip(tokens) {
             counts[usize::from(of_context[usize::from(c)])][usize::from(t)] += 1;
@@ -83,6 +100,7 @@ struct Lloyd<'a> {
     /// Context and token.
     rows: &'a [(u16, u8)],
     n_contexts: usize,
+    n_rounds: usize,
 }
 
 impl Kernel for Lloyd<'_> {
@@ -90,11 +108,11 @@ impl Kernel for Lloyd<'_> {
 
     #[inline(always)]
     fn run(self) -> Vec<u8> {
-        let Self { rows, n_contexts } = self;
+        let Self { rows, n_contexts, n_rounds } = self;
         let mut of_context = by_mean(rows, n_contexts);
         let mut lengths = [[0f32; MOST]; N_TOKENS];
         let mut bits = vec![0f32; n_contexts * MOST];
-        for _ in 0..ROUNDS {
+        for _ in 0..n_rounds {
             let mut counts = [[0f32; MOST]; N_TOKENS];
             let mut sums = [0f32; MOST];
             for &(context, token) in rows {
