@@ -266,7 +266,7 @@ impl<'a> Trial<'a> {
 }
 
 /// Plans are compared by this many rows.
-const MOST_COMPARED: usize = 1 << 12;
+const MOST_COMPARED: usize = 1 << 13;
 
 /// Encodes a column whose parents have been decoded, by the best of these plans; nothing where its integers spread too far.
 pub(crate) fn encode(
