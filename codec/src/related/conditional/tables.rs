@@ -3,11 +3,14 @@
 use super::some_rows;
 use crate::entropy::rans::{Counts, N_TOKENS};
 use crate::simd::{self, Kernel};
+use std::sync::LazyLock;
 
 /// Tables at most: their look-ups have to stay in the cache.
 pub(super) const MOST: usize = 24;
 /// Rows that contexts are put together by, for each context; and in all.
 const ROWS_PER_CONTEXT: usize = 24;
+/// A table has to serve so many rows to be worth a trial.
+const ROWS_PER_TABLE: usize = 384;
 const MIN_ROWS: usize = 1 << 12;
 const MAX_ROWS: usize = 1 << 15;
 
@@ -42,8 +45,13 @@ impl Assignment {
     pub fn of(contexts: &[u16], tokens: &[u8], n_contexts: usize, pains: Pains) -> Self {
         let (n_rounds, n_rows) = pains.rounds_and_rows(n_contexts);
         let rows: Vec<(u16, u8)> = some_rows(tokens.len(), n_rows).map(|row| (contexts[row], tokens[row])).collect();
-        let of_context = if n_contexts > 1 { simd::run(Lloyd { rows: &rows, n_contexts, n_rounds }) } else { vec![0] };
-        let mut counts = vec![[0u32; N_TOKENS]; MOST];
+        let n_tables = (tokens.len() / ROWS_PER_TABLE).clamp(1, MOST).min(n_contexts);
+        let of_context = if n_tables > 1 {
+            simd::run(Lloyd { rows: &rows, n_contexts, n_tables, n_rounds })
+        } else {
+            vec![0; n_contexts]
+        };
+        let mut counts = vec![[0u32; N_TOKENS]; n_tables];
         for (&c, &t) in contexts.iter().zip(tokens) {
             counts[usize::from(of_context[usize::from(c)])][usize::from(t)] += 1;
         }
@@ -52,17 +60,17 @@ impl Assignment {
 
     /// The two tables that lose least by it become one, as long as that takes fewer bits.
     fn merged(mut self) -> Self {
-        let costs = Costs::new();
+        let products = &PRODUCTS[..];
         let used = |counts: &Counts| N_TOKENS - counts.iter().rev().take_while(|&&n| n == 0).count();
         let n_tokens = self.counts.iter().map(used).max().unwrap_or(0);
         let n = self.counts.len();
         let mut names: Vec<usize> = (0..n).collect();
         let mut live: Vec<usize> = (0..n).filter(|&k| used(&self.counts[k]) > 0).collect();
         let mut own: Vec<f64> =
-            self.counts.iter().map(|counts| costs.table(counts[..n_tokens].iter().copied())).collect();
+            self.counts.iter().map(|counts| bits(counts[..n_tokens].iter().copied(), products)).collect();
         let gain = |counts: &[Counts], own: &[f64], a: usize, b: usize| {
             let (first, second) = (&counts[a][..n_tokens], &counts[b][..n_tokens]);
-            own[a] + own[b] - costs.table(first.iter().zip(second).map(|(a, b)| a + b))
+            own[a] + own[b] - bits(first.iter().zip(second).map(|(a, b)| a + b), products)
         };
         let mut gains = vec![vec![f64::NEG_INFINITY; n]; n];
         for (i, &a) in live.iter().enumerate() {
@@ -78,7 +86,7 @@ impl Assignment {
             }
             let second = self.counts[b];
             self.counts[a].iter_mut().zip(second).for_each(|(a, b)| *a += b);
-            own[a] = costs.table(self.counts[a][..n_tokens].iter().copied());
+            own[a] = bits(self.counts[a][..n_tokens].iter().copied(), products);
             live.retain(|&k| k != b);
             names.iter_mut().filter(|n| **n == b).for_each(|n| *n = a);
             for &k in live.iter().filter(|&&k| k != a) {
@@ -100,6 +108,7 @@ struct Lloyd<'a> {
     /// Context and token.
     rows: &'a [(u16, u8)],
     n_contexts: usize,
+    n_tables: usize,
     n_rounds: usize,
 }
 
@@ -108,23 +117,24 @@ impl Kernel for Lloyd<'_> {
 
     #[inline(always)]
     fn run(self) -> Vec<u8> {
-        let Self { rows, n_contexts, n_rounds } = self;
-        let mut of_context = by_mean(rows, n_contexts);
+        let Self { rows, n_contexts, n_tables, n_rounds } = self;
+        let logarithms = &*LOGARITHMS;
+        let n_tokens = rows.iter().map(|row| usize::from(row.1) + 1).max().unwrap_or(0);
+        let mut of_context = by_mean(rows, n_contexts, n_tables);
         let mut lengths = [[0f32; MOST]; N_TOKENS];
         let mut bits = vec![0f32; n_contexts * MOST];
         for _ in 0..n_rounds {
-            let mut counts = [[0f32; MOST]; N_TOKENS];
-            let mut sums = [0f32; MOST];
+            let mut counts = [[0u16; MOST]; N_TOKENS];
+            let mut sums = [0u16; MOST];
             for &(context, token) in rows {
                 let table = usize::from(of_context[usize::from(context)]);
-                counts[usize::from(token)][table] += 1.0;
-                sums[table] += 1.0;
+                counts[usize::from(token)][table] += 1;
+                sums[table] += 1;
             }
-            // A quarter of each token has been seen before the first.
-            let totals = sums.map(|sum| (sum + N_TOKENS as f32 / 4.0).log2());
-            for (lengths, counts) in lengths.iter_mut().zip(&counts) {
+            let totals = sums.map(|sum| (f32::from(sum) + N_TOKENS as f32 / 4.0).log2());
+            for (lengths, counts) in lengths.iter_mut().zip(&counts[..n_tokens]) {
                 for ((length, &count), total) in lengths.iter_mut().zip(counts).zip(totals) {
-                    *length = if count > 0.0 { total - (count + 0.25).log2() } else { total + 2.0 };
+                    *length = total - logarithms[usize::from(count)];
                 }
             }
             bits.fill(0.0);
@@ -135,10 +145,9 @@ impl Kernel for Lloyd<'_> {
                 }
             }
             for (table, bits) in of_context.iter_mut().zip(bits) {
-                for (k, &b) in bits.iter().enumerate() {
-                    if b < bits[usize::from(*table)] {
-                        *table = k as u8;
-                    }
+                let least = bits[..n_tables].iter().fold(f32::INFINITY, |least, &b| if b < least { b } else { least });
+                if least < bits[usize::from(*table)] {
+                    *table = bits.iter().position(|&b| b == least).unwrap_or(0) as u8;
                 }
             }
         }
@@ -154,7 +163,7 @@ impl Kernel for Lloyd<'_> {
 }
 
 /// Contexts with like tokens together, about equally many rows to a table.
-fn by_mean(rows: &[(u16, u8)], n_contexts: usize) -> Vec<u8> {
+fn by_mean(rows: &[(u16, u8)], n_contexts: usize, n_tables: usize) -> Vec<u8> {
     let mut sums = vec![(0u32, 0u32); n_contexts];
     for &(context, token) in rows {
         let (sum, n) = &mut sums[usize::from(context)];
@@ -166,7 +175,7 @@ fn by_mean(rows: &[(u16, u8)], n_contexts: usize) -> Vec<u8> {
     let mut tables = vec![0; n_contexts];
     let mut below = 0;
     for (_, context) in rising {
-        tables[context] = (below * MOST / rows.len().max(1)).min(MOST - 1) as u8;
+        tables[context] = (below * n_tables / rows.len().max(1)).min(n_tables - 1) as u8;
         below += sums[context].1 as usize;
     }
     tables
@@ -175,31 +184,26 @@ fn by_mean(rows: &[(u16, u8)], n_contexts: usize) -> Vec<u8> {
 /// What it takes to say that a context's table is another than that of the one before.
 const CHANGE_BITS: f64 = 6.0;
 
-/// Logarithms of small numbers at hand.
-struct Costs {
-    /// `n log2 n`.
-    products: Vec<f64>,
+/// Of counts of [`Lloyd`]: `log2 (n + 1/4)`, as if a quarter of each token had been seen before the first.
+static LOGARITHMS: LazyLock<Vec<f32>> = LazyLock::new(|| (0..=MAX_ROWS).map(|n| (n as f32 + 0.25).log2()).collect());
+
+/// `n log2 n` for small n.
+static PRODUCTS: LazyLock<Vec<f64>> = LazyLock::new(|| (0..4096).map(product).collect());
+
+fn product(n: u32) -> f64 {
+    if n == 0 { 0.0 } else { f64::from(n) * f64::from(n).log2() }
 }
 
-impl Costs {
-    fn new() -> Self {
-        Self { products: (0..1024).map(Self::product).collect() }
+/// Bits that tokens of these counts take with a table of their own, and the table.
+#[inline(always)]
+fn bits(counts: impl Iterator<Item = u32>, products: &[f64]) -> f64 {
+    /// What a frequency takes, near enough.
+    const ENTRY: f64 = 5.0;
+    let product = |n: u32| products.get(n as usize).copied().unwrap_or_else(|| product(n));
+    let (mut sum, mut bits) = (0, 16.0);
+    for count in counts {
+        sum += count;
+        bits += if count > 0 { ENTRY - product(count) } else { 0.0 };
     }
-
-    fn product(n: u32) -> f64 {
-        if n == 0 { 0.0 } else { f64::from(n) * f64::from(n).log2() }
-    }
-
-    /// Bits that tokens of these counts take with a table of their own, and the table.
-    fn table(&self, counts: impl Iterator<Item = u32>) -> f64 {
-        /// What a frequency takes, near enough.
-        const ENTRY: f64 = 5.0;
-        let product = |n: u32| self.products.get(n as usize).copied().unwrap_or_else(|| Self::product(n));
-        let (mut sum, mut bits) = (0, 16.0);
-        for count in counts.filter(|&count| count > 0) {
-            sum += count;
-            bits += ENTRY - product(count);
-        }
-        if sum == 0 { 0.0 } else { bits + product(sum) }
-    }
+    if sum == 0 { 0.0 } else { bits + product(sum) }
 }
