@@ -146,12 +146,23 @@ fn decode_columns(
         if is_parent[c] {
             decoded.put(c, dtype, &column);
         }
-        for (row, element) in column.chunks_exact(size).enumerate() {
-            let at = (row * n + c) * size;
-            values[at..at + size].copy_from_slice(element);
-        }
+        scatter_column(&column, size, n, c, values);
     }
     Ok(())
+}
+
+/// Puts a column's elements into the rows of a table of `n_columns`.
+fn scatter_column(elements: &[u8], size: usize, n_columns: usize, column: usize, table: &mut [u8]) {
+    fn scatter<const SIZE: usize>(elements: &[u8], n_columns: usize, column: usize, table: &mut [u8]) {
+        let rows = table.as_chunks_mut::<SIZE>().0.chunks_exact_mut(n_columns);
+        rows.zip(elements.as_chunks::<SIZE>().0).for_each(|(row, element)| row[column] = *element);
+    }
+    match size {
+        1 => scatter::<1>(elements, n_columns, column, table),
+        2 => scatter::<2>(elements, n_columns, column, table),
+        4 => scatter::<4>(elements, n_columns, column, table),
+        _ => scatter::<8>(elements, n_columns, column, table),
+    }
 }
 
 pub(super) fn decode_part(

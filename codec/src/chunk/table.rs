@@ -1,7 +1,7 @@
 //! Encoding the columns of a table: each as a part of its own, or given columns before it (methods 6 and 11).
 
 use super::read::decode_part;
-use super::write::{Auction, Winner, gather_column, with_method};
+use super::write::{Auction, Gather, Winner, with_method};
 use crate::bound::Promise;
 use crate::candidate::{self, Exceptions, Part, Target};
 use crate::element::Elements;
@@ -90,7 +90,7 @@ pub(super) fn encode(
     let dtype = auction.params.dtype;
     let effort = auction.params.effort;
     let n_rows: usize = rows.iter().product();
-    let gather = |column| gather_column(auction.canonical, dtype.size_bytes(), n_columns, column);
+    let mut gather = Gather::new(auction.canonical, dtype.size_bytes(), n_columns);
     let allows = |method| auction.params.candidates.allow(method);
     let is_related = effort != Effort::Fast
         && (allows(candidate::RELATED) || allows(candidate::CONDITIONAL))
@@ -100,20 +100,19 @@ pub(super) fn encode(
     if !is_related {
         return (0..n_columns)
             .map(|c| {
-                let bytes = gather(c);
-                let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes));
-                auction.part(&bytes, rows, promise, n_columns == 1)
+                let bytes = gather.column(c);
+                let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, bytes));
+                auction.part(bytes, rows, promise, n_columns == 1)
             })
             .collect();
     }
-    // A column's own bytes are gathered where they are needed: those of all would be as large as the chunk.
     let mut decoded = Decoded::new(n_columns);
     let columns: Vec<Column> = (0..n_columns)
         .map(|c| {
-            let bytes = gather(c);
-            let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes));
-            let specials = auction.specials(&bytes);
-            let elements = Elements::new(dtype, &bytes);
+            let bytes = gather.column(c);
+            let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, bytes));
+            let specials = auction.specials(bytes);
+            let elements = Elements::new(dtype, bytes);
             let quantised = quantise(elements, &specials, promise);
             let column = Column { promise, specials, quantised };
             decoded.put(c, dtype, &column.reconstruct(elements));
@@ -127,8 +126,8 @@ pub(super) fn encode(
     let mut winners: Vec<Option<Winner>> = (0..n_columns).map(|_| None).collect();
     for (place, &c) in order.iter().enumerate() {
         let column = &columns[c];
-        let bytes = gather(c);
-        let part = column.part(Elements::new(dtype, &bytes), rows, effort);
+        let bytes = gather.column(c);
+        let part = column.part(Elements::new(dtype, bytes), rows, effort);
         let mut given: Option<Winner> = None;
         if !column.quantised.q.is_constant(&column.specials.classes) {
             let formula = formulas[c].as_ref().map(|chosen| {

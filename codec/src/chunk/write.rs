@@ -270,9 +270,8 @@ impl Auction<'_> {
             constant::encode(&part, &quantised).unwrap_or_else(|| quantised::encode(&part, &quantised)).len()
         };
         let whole = bytes(rows, &[n_sample, n_columns]);
-        let apart: usize = (0..n_columns)
-            .map(|c| bytes(&gather_column(rows, params.dtype.size_bytes(), n_columns, c), &[n_sample]))
-            .sum();
+        let mut gather = Gather::new(rows, params.dtype.size_bytes(), n_columns);
+        let apart: usize = (0..n_columns).map(|c| bytes(gather.column(c), &[n_sample])).sum();
         apart < whole
     }
 
@@ -413,15 +412,48 @@ pub(super) fn with_method(method: u8, payload: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn gather_column(bytes: &[u8], size: usize, n_columns: usize, column: usize) -> Vec<u8> {
-    fn gather<const SIZE: usize>(bytes: &[u8], n_columns: usize, column: usize) -> Vec<u8> {
-        let rows = bytes.as_chunks::<SIZE>().0.chunks_exact(n_columns);
-        rows.map(|row| row[column]).collect::<Vec<_>>().into_flattened()
+/// The columns of a table as bytes, gathered a cache line's worth at a time: those of all would be as large as the table.
+pub(super) struct Gather<'a> {
+    table: &'a [u8],
+    size: usize,
+    n_columns: usize,
+    /// The first of the columns at hand.
+    first: usize,
+    at_hand: Vec<Vec<u8>>,
+}
+
+impl<'a> Gather<'a> {
+    const LINE_BYTES: usize = 64;
+
+    pub fn new(table: &'a [u8], size: usize, n_columns: usize) -> Self {
+        Self { table, size, n_columns, first: 0, at_hand: Vec::new() }
     }
-    match size {
-        1 => gather::<1>(bytes, n_columns, column),
-        2 => gather::<2>(bytes, n_columns, column),
-        4 => gather::<4>(bytes, n_columns, column),
-        _ => gather::<8>(bytes, n_columns, column),
+
+    /// Quickest where columns are asked for in their order.
+    pub fn column(&mut self, column: usize) -> &[u8] {
+        if !(self.first..self.first + self.at_hand.len()).contains(&column) {
+            let n_together = Self::LINE_BYTES / self.size;
+            self.first = column / n_together * n_together;
+            self.at_hand.clear();
+            match self.size {
+                1 => self.gather::<1>(),
+                2 => self.gather::<2>(),
+                4 => self.gather::<4>(),
+                _ => self.gather::<8>(),
+            }
+        }
+        &self.at_hand[column - self.first]
+    }
+
+    fn gather<const SIZE: usize>(&mut self) {
+        let n_together = (Self::LINE_BYTES / SIZE).min(self.n_columns - self.first);
+        let table = self.table.as_chunks::<SIZE>().0;
+        let mut columns = vec![Vec::with_capacity(table.len() / self.n_columns); n_together];
+        for row in table.chunks_exact(self.n_columns) {
+            for (column, element) in columns.iter_mut().zip(&row[self.first..]) {
+                column.push(*element);
+            }
+        }
+        self.at_hand = columns.into_iter().map(Vec::into_flattened).collect();
     }
 }

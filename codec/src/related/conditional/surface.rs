@@ -146,14 +146,13 @@ impl<R: Iterator<Item = usize>> Kernel for Centres<'_, R> {
     #[inline(always)]
     fn run(self) -> Vec<i64> {
         let Self { parents, planes, rows } = self;
-        let centre = |row: usize| {
+        let mut centres = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
+        // No closure: on its own it would be compiled for any machine.
+        for row in rows {
             let (piece, u, v) = parents.locate(row);
             let [height, a, b] = planes[piece];
-            (height + a * u + b * v + 0.5).floor().clamp(-MAX_HEIGHT, MAX_HEIGHT) as i64
-        };
-        let mut centres = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
-        for row in rows {
-            centres.push(centre(row));
+            let centre = (height + a * u + b * v + 0.5).floor().clamp(-MAX_HEIGHT, MAX_HEIGHT);
+            centres.push(centre as i64);
         }
         centres
     }
