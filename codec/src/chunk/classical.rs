@@ -86,8 +86,14 @@ const QUICK: [u8; 3] = [candidate::QUANTISED, candidate::FITTED, candidate::INTE
 /// Parts with fewer values are encoded with every candidate.
 const MIN_SAMPLED: usize = 1 << 16;
 
+/// The candidates that take no longer than the coder behind them.
+pub(super) fn quickest(allowed: Candidates) -> Vec<&'static Classical> {
+    let quick = [candidate::QUANTISED, candidate::FLOATING, candidate::NUMBERS];
+    CLASSICAL.iter().filter(|c| quick.contains(&c.method) && allowed.allow(c.method)).collect()
+}
+
 /// The candidates that a part of this size is worth, the quickest first.
-pub(super) fn allowed(part: &Part<'_>, allowed: Candidates) -> Vec<&'static Classical> {
+fn allowed(part: &Part<'_>, allowed: Candidates) -> Vec<&'static Classical> {
     let mut tried: Vec<&Classical> = CLASSICAL.iter().filter(|c| allowed.allow(c.method)).collect();
     match part.effort {
         Effort::Fast => tried.retain(|c| matches!(c.method, candidate::QUANTISED | candidate::NUMBERS)),

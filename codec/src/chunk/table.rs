@@ -40,24 +40,18 @@ impl Column {
         Part { elements, shape, specials: &self.specials, promise: self.promise, effort, keep_outliers: false }
     }
 
-    /// The effort that the search for something smaller by itself is worth where `len_bytes` have been reached, if any: what
-    /// differences from row to row and what repeats would save, judged from rows in the middle.
-    fn effort_alone(&self, len_bytes: usize, effort: Effort) -> Option<Effort> {
+    /// Which search for something smaller by itself is worth its time where `len_bytes` have been reached: by what
+    /// differences from row to row and what repeats would save.
+    fn search_alone(&self, len_bytes: usize) -> Search {
+        /// Rows from the middle.
         const ROWS: usize = 1 << 13;
         /// Coders with contexts get below the distribution of differences.
         const OF_DISTRIBUTION: f64 = 0.9;
-        /// What a match finder saves beyond that is repeats.
+        /// Where differences take so much less, the column is a field of one axis.
+        const SMOOTH: f64 = 0.6;
+        /// What a match finder saves beyond the distribution is repeats.
         const OF_REPEATS: f64 = 0.85;
-        if effort == Effort::Max {
-            return Some(effort);
-        }
         let q = &self.quantised.q;
-        // They may lie anywhere.
-        let repeats = entropy::repeats_len(q) as f64;
-        let distribution = q.bits_per_value() / 8.0 * q.len() as f64;
-        if repeats * OF_REPEATS < len_bytes as f64 && repeats < distribution * OF_REPEATS {
-            return Some(effort);
-        }
         let n = q.len().min(ROWS);
         let start = (q.len() - n) / 2;
         let rows = (start..start + n).filter(|&row| !self.specials.is_masked(row));
@@ -65,7 +59,20 @@ impl Column {
         let differences: Vec<i64> = some.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
         let reached = len_bytes as f64 / q.len() as f64 * n as f64;
         let by_differences = bits_per_value(&differences) / 8.0 * differences.len() as f64;
-        (by_differences * OF_DISTRIBUTION < reached).then_some(Effort::Fast)
+        // Where hardly anything is left, no search pays for itself.
+        if by_differences < reached * SMOOTH && reached * 16.0 > n as f64 {
+            return Search::Whole;
+        }
+        // They may lie anywhere.
+        let repeats = entropy::repeats_len(q) as f64;
+        let distribution = q.bits_per_value() / 8.0 * q.len() as f64;
+        if repeats * OF_REPEATS < len_bytes as f64 && repeats < distribution * OF_REPEATS {
+            Search::Repeats
+        } else if by_differences * OF_DISTRIBUTION < reached {
+            Search::Quick
+        } else {
+            Search::None
+        }
     }
 
     /// What a reader gets from the quantised integers.
@@ -78,6 +85,17 @@ impl Column {
         target.restore(&self.specials);
         out
     }
+}
+
+/// A search for the smallest way to code a column by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Search {
+    None,
+    /// By the quickest candidate and the quickest coders.
+    Quick,
+    /// By the quickest candidates and any coder.
+    Repeats,
+    Whole,
 }
 
 /// Encodes every column; `promise` is that of all, or `None` where each resolves the bound for itself.
@@ -156,13 +174,16 @@ pub(super) fn encode(
                 }
             }
         }
-        let worth = given.as_ref().map_or(Some(effort), |given| column.effort_alone(given.bytes.len(), effort));
-        let winner = match (given, worth) {
-            (Some(given), None) => given,
-            (given, worth) => {
-                let rival = given.as_ref().map(|given| given.bytes.len());
-                let part = Part { effort: worth.unwrap_or(effort), ..part };
-                let mut alone = auction.part_of(&part, &column.quantised, false, rival)?;
+        let search = match &given {
+            Some(given) if effort != Effort::Max => column.search_alone(given.bytes.len()),
+            _ => Search::Whole,
+        };
+        let winner = match (given, search) {
+            (Some(given), Search::None) => given,
+            (given, search) => {
+                let effort = if search == Search::Quick { Effort::Fast } else { effort };
+                let mut alone =
+                    auction.part_of(&Part { effort, ..part }, &column.quantised, false, search != Search::Whole)?;
                 given.into_iter().for_each(|given| alone.keep_smaller(given.bytes, None));
                 alone
             }

@@ -290,17 +290,16 @@ impl Auction<'_> {
         if promise == Promise::None {
             return self.latents_only(&part, models_allowed);
         }
-        self.part_of(&part, &quantise(elements, &specials, promise), models_allowed, None)
+        self.part_of(&part, &quantise(elements, &specials, promise), models_allowed, false)
     }
 
-    /// The same for a part that has been quantised. Where it has been encoded in another way already, in `rival` bytes,
-    /// most candidates are left out as soon as the quickest is seen to be far from that.
+    /// The same for a part that has been quantised; `quickest_only` leaves out the candidates that take long.
     pub(super) fn part_of(
         &self,
         part: &Part<'_>,
         quantised: &Quantised,
         models_allowed: bool,
-        rival: Option<usize>,
+        quickest_only: bool,
     ) -> Result<Winner> {
         let params = self.params;
         let elements = part.elements;
@@ -310,19 +309,13 @@ impl Auction<'_> {
             return Ok(best);
         }
         let allow = |method| params.candidates.allow(method);
-        let rival = rival.filter(|_| part.effort != Effort::Max);
-        let candidates = if rival.is_some() {
-            classical::allowed(part, params.candidates)
+        let candidates = if quickest_only {
+            classical::quickest(params.candidates)
         } else {
             classical::shortlist(part, params.candidates)
         };
         let mut best: Option<Winner> = None;
         for classical in candidates {
-            if let (Some(best), Some(rival)) = (&best, rival)
-                && best.bytes.len() > rival + rival / 32
-            {
-                break;
-            }
             // Where hardly anything is left, estimates say nothing.
             let to_beat = best.as_ref().map_or(elements.bytes.len(), |best| best.bytes.len());
             let to_beat = if to_beat * 256 < elements.bytes.len() { elements.bytes.len() } else { to_beat };
