@@ -27,6 +27,7 @@ mod predict;
 mod table;
 
 pub(crate) use bins::Bins;
+pub(crate) use conditional::some_rows;
 pub use formula::{Formula, Function, Outer, Term};
 pub(crate) use order::order;
 pub(crate) use parents::choose as choose_parents;
