@@ -2,5 +2,5 @@
 
 Slow and plain: it exists to show that the documents are enough, and to be read beside them. One file for each chapter:
 wire (notation), chunk, part (fields and the simple methods), integers, context, mixed, autoencoder, network, interpolated,
-related, elementary, wavelet, fitted, floating, autoregressive.
+related, conditional, elementary, wavelet, fitted, floating, autoregressive.
 """

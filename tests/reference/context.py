@@ -70,6 +70,26 @@ class AdaptiveBit:
         return bit
 
 
+class AdaptiveBits(RangeDecoder):
+    """A range decoder with one adaptive bit for each name."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.models = {}
+
+    def adaptive(self, *name):
+        if name not in self.models:
+            self.models[name] = AdaptiveBit()
+        return self.models[name].decode(self)
+
+    def adaptive_number(self, count, *name):
+        """`count` bits from the top, each under the model numbered by a 1 and the bits before it."""
+        number = 1
+        for _ in range(count):
+            number = 2 * number + self.adaptive(*name, number)
+        return number - (1 << count)
+
+
 def token(m):
     if m < 4:
         return m
@@ -159,14 +179,8 @@ def walk(expected, above):
 
 
 def integers(data, extents, out):
-    decoder, lattice, found = RangeDecoder(data), Lattice(extents, len(out)), []
-    models = {}
-
-    def bit(*name):
-        if name not in models:
-            models[name] = AdaptiveBit()
-        return models[name].decode(decoder)
-
+    decoder, lattice, found = AdaptiveBits(data), Lattice(extents, len(out)), []
+    bit = decoder.adaptive
     for i in range(len(out)):
         if out[i]:
             continue

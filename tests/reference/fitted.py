@@ -40,10 +40,14 @@ def occurring(reader, n):
     table = [reader.svarint()]
     gaps = Reader(bytes_field(reader.block(), 10 * (count - 1)))
     for _ in range(count - 1):
-        table.append(table[-1] + gaps.varint() + 1)
+        table.append(signed(table[-1] + gaps.varint() + 1))
     gaps.end()
-    need(table[-1] < 1 << 63, "integers beyond 64 bits")
     return table
+
+
+def of_rank(table, rank):
+    """The integer of a rank among those that occur, or the rank itself without them."""
+    return table[max(0, min(len(table) - 1, rank))] if table else rank
 
 
 def weights(reader, extents):
@@ -83,6 +87,5 @@ def decode(chunk, reader, shape, specials):
     for i, at in enumerate(itertools.product(*map(range, extents))):
         anchor, total = predicted(q, i, at, strides, extents, sets)
         q[i] = signed(anchor + (total >> 16) + (0 if specials.out[i] else int(residual[i])))
-    if table:
-        q = [table[max(0, min(len(table) - 1, rank))] for rank in q]
+    q = [of_rank(table, rank) for rank in q]
     return exceptions.put(quantiser.values(np.array(q, "i8")))

@@ -6,7 +6,7 @@ import numpy as np
 import zstandard
 from pcodec import standalone as pco
 
-from . import autoencoder, autoregressive, fitted, floating, integers, interpolated, related, wavelet
+from . import autoencoder, autoregressive, conditional, fitted, floating, integers, interpolated, related, wavelet
 from .wire import Reader, need, signed
 
 
@@ -141,9 +141,9 @@ def decode(chunk, reader, column):
         return np.frombuffer(data, dtype)
     if method == 3:
         return numbers(reader.rest(), n, np.dtype("u2") if dtype == np.float16 else dtype).view(dtype)
-    if method == 6:
-        need(chunk.columnar, "a related part of what has no columns")
-        return related.decode(chunk, reader, shape, column)
+    if method in (6, 11):
+        need(chunk.columnar, "a part given columns of what has no columns")
+        return {6: related, 11: conditional}[method].decode(chunk, reader, shape, column)
     specials = Specials(reader, n, dtype)
     if method == 1:
         values = np.frombuffer(reader.take(dtype.itemsize) * n, dtype).copy()

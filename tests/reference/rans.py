@@ -1,28 +1,20 @@
 """The rANS coder: static tables, one for each class of the values around."""
 
-from .context import AdaptiveBit, Lattice, RangeDecoder
+from .context import AdaptiveBits, Lattice
 from .wire import Reader, need, unzigzag
 
 N_TOKENS = 188
+TABLES = 24
 TOTAL = 4096
 CLAMP = 1 << 20
 
 
 def frequencies(data, n_tables):
     """The tables: 188 frequencies each."""
-    decoder, models = RangeDecoder(data), {}
-
-    def bit(*name):
-        if name not in models:
-            models[name] = AdaptiveBit()
-        return models[name].decode(decoder)
-
-    tables, before = [], None
+    decoder, tables, before = AdaptiveBits(data), [], None
+    bit = decoder.adaptive
     for _ in range(n_tables):
-        m = 1
-        for _ in range(8):
-            m = 2 * m + bit("tokens", m)
-        m &= 255
+        m = decoder.adaptive_number(8, "tokens")
         need(1 <= m <= N_TOKENS, "a number of tokens beyond 1 to 188")
         table, rest, last = [0] * N_TOKENS, None, 0
         for t in range(m):
@@ -68,6 +60,37 @@ class Bits:
         need((self.at + 7) // 8 == self.size, "extra bytes missing or left over")
 
 
+class States:
+    """Four states in turn, and the words they take in."""
+
+    def __init__(self, reader, tables):
+        self.reader, self.count = reader, 0
+        self.states = [int.from_bytes(reader.take(4), "little") for _ in range(4)]
+        need(min(self.states) >= 1 << 16, "a state below 2^16")
+        # For each table, token and its first slot by slot.
+        self.slots = []
+        for table in tables:
+            row, start = [], 0
+            for token, frequency in enumerate(table):
+                row += [(token, frequency, start)] * frequency
+                start += frequency
+            self.slots.append(row)
+
+    def token(self, table):
+        x = self.states[self.count % 4]
+        token, frequency, start = self.slots[table][x % TOTAL]
+        x = frequency * (x >> 12) + x % TOTAL - start
+        if x < 1 << 16:
+            x = x << 16 | int.from_bytes(self.reader.take(2), "little")
+        self.states[self.count % 4] = x
+        self.count += 1
+        return token
+
+    def end(self):
+        need(self.states == [1 << 16] * 4, "states that do not end at 65536")
+        self.reader.end()
+
+
 def value_of(token, bits):
     """z of a token and its extra bits."""
     if token < 32:
@@ -81,42 +104,24 @@ class Values:
 
     def __init__(self, data, n):
         need(n >> 16 <= len(data), "too few bytes for so many values")
-        self.reader = reader = Reader(data)
+        reader = Reader(data)
         n_tables = reader.u8()
-        need(1 <= n_tables <= 24, "a number of tables beyond 1 to 24")
+        need(1 <= n_tables <= TABLES, "a number of tables beyond 1 to 24")
         self.firsts = [0] + [reader.u8() for _ in range(n_tables - 1)]
         rise = all(a < b for a, b in zip(self.firsts, self.firsts[1:]))
         need(rise and self.firsts[-1] <= 86, "classes that do not rise")
-        # For each table, token and its first slot by slot.
-        self.slots = []
-        for table in frequencies(reader.block().data, n_tables):
-            row, start = [], 0
-            for token, frequency in enumerate(table):
-                row += [(token, frequency, start)] * frequency
-                start += frequency
-            self.slots.append(row)
-        self.bits = Bits(reader.block().data)
-        self.states = [int.from_bytes(reader.take(4), "little") for _ in range(4)]
-        need(min(self.states) >= 1 << 16, "a state below 2^16")
-        self.n = 0
+        tables = frequencies(reader.block().data, n_tables)
+        self.bits, self.states = Bits(reader.block().data), States(reader, tables)
 
     def next(self, e, around):
         log = (e + 4).bit_length() - 1
         of = 4 * log + (e + 4 >> (log - 2) & 3) - 8
         table = max(k for k, first in enumerate(self.firsts) if first <= of)
-        x = self.states[self.n % 4]
-        token, frequency, start = self.slots[table][x % TOTAL]
-        x = frequency * (x >> 12) + x % TOTAL - start
-        if x < 1 << 16:
-            x = x << 16 | int.from_bytes(self.reader.take(2), "little")
-        self.states[self.n % 4] = x
-        self.n += 1
-        value = unzigzag(value_of(token, self.bits))
+        value = unzigzag(value_of(self.states.token(table), self.bits))
         return -value if around < 0 else value
 
     def end(self):
-        need(self.states == [1 << 16] * 4, "states that do not end at 65536")
-        self.reader.end()
+        self.states.end()
         self.bits.end()
 
 

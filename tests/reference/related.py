@@ -6,7 +6,7 @@ import numpy as np
 
 from . import elementary as fixed
 from .context import RangeDecoder
-from .fitted import occurring
+from .fitted import occurring, of_rank
 from .mixed import X_MOST, Counter, clamp_x, tables
 from .wire import need, signed
 
@@ -34,6 +34,12 @@ OUTER = [
 ]
 
 
+def binary64(column, k):
+    """The values of column k of a chunk."""
+    with np.errstate(invalid="ignore"):
+        return column(k).astype("f8")
+
+
 class Formula:
     def __init__(self, reader):
         self.outer, count = reader.u8(), reader.u8()
@@ -51,6 +57,10 @@ class Formula:
         self.columns = sorted({column for _, factors in self.terms for _, column in factors})
         self.deltas = [reader.f64() for _ in self.columns]
         reader.end()
+
+    def read(self, column):
+        """The columns it is made of."""
+        return {k: binary64(column, k) for k in self.columns}
 
     def value(self, columns, rows):
         total = np.zeros(rows)
@@ -136,15 +146,11 @@ def decode(chunk, reader, shape, column):
 
     n = math.prod(shape)
 
-    def binary64(k):
-        with np.errstate(invalid="ignore"):
-            return column(k).astype("f8")
-
     need((count := reader.u8()) <= 3, "more than 3 parents")
-    parents = [bins(binary64(reader.varint())) for _ in range(count)]
+    parents = [bins(binary64(column, reader.varint())) for _ in range(count)]
     pair = reader.varint()
     need(not pair or parents, "a pair without a parent")
-    pair = bins(binary64(pair - 1))[1] if pair else None
+    pair = bins(binary64(column, pair - 1))[1] if pair else None
     formula = reader.block()
     formula = Formula(formula) if formula.data else None
     specials = Specials(reader, n, chunk.dtype)
@@ -159,8 +165,7 @@ def decode(chunk, reader, shape, column):
         mode = reader.varint() - 1
         mode = None if mode < 0 else mode
     with np.errstate(all="ignore"):
-        columns = {k: binary64(k) for k in formula.columns} if formula else {}
-        guess = centres(formula, quantiser, columns, n) if formula else None
+        guess = centres(formula, quantiser, formula.read(column), n) if formula else None
     decoder = RangeDecoder(reader.rest())
     kept = np.flatnonzero(~specials.out)
     size = min(20, max(12, max(1, len(kept)).bit_length() - 1 + 6))
@@ -204,7 +209,6 @@ def decode(chunk, reader, shape, column):
                 node, at = node << 1 | found, at << 1 | found
             v = (node - (1 << (levels - raw))) << raw | decoder.raw(raw)
         last, before = v, last
-        above = table[min(v, len(table) - 1)] if table else v
-        q[i] = signed(base + above + (int(guess[0][i]) if guess else 0))
+        q[i] = signed(base + of_rank(table, v) + (int(guess[0][i]) if guess else 0))
     decoder.end()
     return specials.put(exceptions.put(quantiser.values(q)))
