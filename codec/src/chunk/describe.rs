@@ -26,12 +26,12 @@ pub struct Description {
 #[non_exhaustive]
 pub struct PartDescription {
     /// The candidate that won: `raw`, `constant`, `plain`, `lorenzo`, `numbers`, `interpolated`, `related`,
-    /// `wavelet`, `fitted`, `floating`, `autoencoder`, `autoregressive`.
+    /// `conditional`, `wavelet`, `fitted`, `floating`, `autoencoder`, `autoregressive`.
     pub candidate: &'static str,
     /// Bytes of the part.
     pub len_bytes: usize,
     /// For `lorenzo` and `floating`, the order along each working axis: `1,1,2`. For these and `plain`, the entropy coder. For
-    /// `related`, the columns it is coded with: `4,6` or `= 1*x4*cos(x6)`.
+    /// `related` and `conditional`, the columns it is coded with: `4,6`, `= 1*x4*cos(x6)`, `4,6 surface differences`.
     pub detail: String,
 }
 

@@ -25,12 +25,14 @@ impl Classes {
         let range = max.saturating_sub(min);
         let shift = (u32::BITS - range.leading_zeros()).saturating_sub(CELL_BITS);
         let cell = |v: f64| ((place(v) - min) >> shift) as usize;
-        let mut counts = vec![0usize; (range >> shift) as usize + 1];
+        let mut counts = vec![0u64; (range >> shift) as usize + 1];
         values.iter().for_each(|&v| counts[cell(v)] += 1);
         let (mut class, mut below, mut last) = (0u8, 0, None);
+        // Wide enough for any number of rows on any machine.
+        let (shares, n) = (SHARES as u64, values.len().max(1) as u64);
         let of_cell = counts.iter().map(|&count| {
-            let share = below * SHARES / values.len().max(1);
-            if count > 0 && last.is_some_and(|last| last != share || count * SHARES >= values.len()) {
+            let share = below * shares / n;
+            if count > 0 && last.is_some_and(|last| last != share || count * shares >= n) {
                 class += 1;
             }
             last = if count > 0 { Some(share) } else { last };

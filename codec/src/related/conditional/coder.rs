@@ -141,12 +141,12 @@ pub(super) fn decode(
     n_contexts: usize,
     values: &mut [i64],
 ) -> Result<()> {
-    let n = values.len();
-    if n >> MAX_VALUES_PER_BYTE_LOG2 > input.rest().len() {
-        return Err(Error::corrupt(format!("{} bytes of rANS cannot hold {n} integers", input.rest().len())));
+    let n_coded = values.len() - classes.iter().filter(|&&class| class != 0).count();
+    if n_coded >> MAX_VALUES_PER_BYTE_LOG2 > input.rest().len() {
+        return Err(Error::corrupt(format!("{} bytes of rANS cannot hold {n_coded} integers", input.rest().len())));
     }
     let base = input.varint_signed("the smallest integer")?;
-    let occurring = occurring::read(n, input)?;
+    let occurring = occurring::read(values.len(), input)?;
     let intervals = Intervals::read(input)?;
     let n_tables = usize::from(input.u8("the number of tables")?);
     if !(1..=MOST_TABLES).contains(&n_tables) {
@@ -201,7 +201,7 @@ impl Kernel for Decode<'_> {
     fn run(self) -> Result<()> {
         let Self { base, occurring, of_context, lookup, starts, mut extra, mut states, classes, contexts, values } =
             self;
-        let most = occurring.len().wrapping_sub(1);
+        let most = occurring.len().wrapping_sub(1) as u64;
         for (row, (value, &context)) in values.iter_mut().zip(contexts).enumerate() {
             if !classes.is_empty() && classes[row] != 0 {
                 continue;
@@ -212,7 +212,7 @@ impl Kernel for Decode<'_> {
             let (start, bits) = starts[token % starts.len()];
             let code = start.wrapping_add(extra.take(bits));
             // A damaged stream can give any rank.
-            let above = if occurring.is_empty() { code as i64 } else { occurring[(code as usize).min(most)] };
+            let above = if occurring.is_empty() { code as i64 } else { occurring[code.min(most) as usize] };
             *value = value.wrapping_add(base).wrapping_add(above);
         }
         states.finish()?;
@@ -271,6 +271,19 @@ mod tests {
         let contexts = vec![0; 1 << 24];
         let alike = Coded::new(&vec![5; 1 << 24], &contexts, 1, Pains::All).unwrap();
         assert!(alike.write(&contexts, &mut Writer::default()).is_none());
+    }
+
+    #[test]
+    fn rows_left_out_take_no_bytes() {
+        const ROWS: usize = 1 << 22;
+        let mut out = Writer::default();
+        Coded::new(&[1, 2, 1, 2], &[0; 4], 1, Pains::All).unwrap().write(&[0; 4], &mut out).unwrap();
+        assert!(out.bytes.len() < ROWS >> MAX_VALUES_PER_BYTE_LOG2, "{} bytes", out.bytes.len());
+        let mut classes = vec![1; ROWS];
+        classes[ROWS - 4..].fill(0);
+        let mut back = vec![0; ROWS];
+        decode(&mut Reader::new(&out.bytes), &classes, &vec![0; ROWS], 1, &mut back).unwrap();
+        assert_eq!(back[ROWS - 4..], [1, 2, 1, 2]);
     }
 
     #[test]
