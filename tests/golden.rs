@@ -72,7 +72,8 @@ fn golden_chunks_cover_the_format() {
         for part in &description.parts {
             candidates.insert(part.candidate.to_owned());
             // What a column is coded with is no coder.
-            let detail = if part.candidate == "related" { "" } else { &*part.detail };
+            let is_of_columns = matches!(part.candidate, "related" | "conditional");
+            let detail = if is_of_columns { "" } else { &*part.detail };
             if let Some(coder) = detail.split(' ').next_back().filter(|c| !c.is_empty()) {
                 coders.insert(coder.to_owned());
             }
@@ -181,7 +182,8 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
     let table = (1..1200).flat_map(row).flat_map(f64::to_le_bytes).collect();
     let mut params = Params::new(Dtype::F64, &[1199, 6], Bound::Rel(1e-4));
     params.per_column = true;
-    cases.push(("related".into(), params.clone(), table));
+    cases.push(("related".into(), params.clone(), Vec::clone(&table)));
+    cases.push(("conditional_formula".into(), params.clone(), table));
     // A run number, a trigger with few levels far apart, a measurement that most rows lack, and what depends on them.
     let row = |i: u64| {
         let noise = |k: u64| (i.wrapping_mul(k) >> 11) as f64 / (1u64 << 53) as f64;
@@ -195,9 +197,31 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
             noise(0xff51_afd7_ed55_8ccd) + trigger,
         ]
     };
-    let table = (1..1500).flat_map(row).flat_map(f64::to_le_bytes).collect();
+    let table: Vec<u8> = (1..1500).flat_map(row).flat_map(f64::to_le_bytes).collect();
     params.shape = vec![1499, 5];
-    cases.push(("related_grouped".into(), params, table));
+    cases.push(("related_grouped".into(), params.clone(), table.clone()));
+    cases.push(("conditional_contexts".into(), params.clone(), table));
+    // Columns that follow from two others smoothly, some with nothing in between, some undefined.
+    let row = |i: u64| {
+        let noise = |k: u64| (i.wrapping_mul(k) >> 11) as f64 / (1u64 << 53) as f64;
+        let (a, b) = (1.0 + 9.0 * noise(0x9e37_79b9_7f4a_7c15), 6.0 * noise(0xc2b2_ae3d_27d4_eb4f) - 3.0);
+        let c = if b > 2.0 { f64::NAN } else { (a * a + b * b).sqrt() };
+        [a, b, c, a * b, a * a, a * 16.0 + noise(0xff51_afd7_ed55_8ccd)].map(|v| v as f32)
+    };
+    let table: Vec<u8> = (1..4000).flat_map(row).flat_map(f32::to_le_bytes).collect();
+    let mut surface = Params::new(Dtype::F32, &[3999, 6], Bound::Rel(1e-3));
+    surface.per_column = true;
+    cases.push(("conditional_surface".into(), surface, table));
+    // Rows that come in runs: columns change together.
+    let row = |i: u64| {
+        let noise = |i: u64, k: u64| (i.wrapping_mul(k) >> 11) as f64 / (1u64 << 53) as f64;
+        let run = (i * i / 64) ^ (i / 5);
+        let (a, b) = (noise(run, 0x9e37_79b9_7f4a_7c15), noise(run, 0xc2b2_ae3d_27d4_eb4f));
+        [a, b, a + noise(run, 0xff51_afd7_ed55_8ccd), if b > 0.5 { a } else { b }]
+    };
+    let table: Vec<u8> = (1..3000).flat_map(row).flat_map(f64::to_le_bytes).collect();
+    params.shape = vec![2999, 4];
+    cases.push(("conditional_differences".into(), params, table));
     let mut special = field(600, 30);
     for (k, i) in (0..600).step_by(7).enumerate() {
         let bits =
@@ -255,8 +279,10 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
         let noise = (random() >> 40) as f64 / f64::from(1 << 24) - 0.5;
         16.0 * x * (0.25 - x * x) * (1.0 + y * z) + 4.0 * y * (0.25 - y * y) + 0.5 * noise
     };
-    let waves = (0..5 * 30 * 40).flat_map(|i| (waves(i) as f32).to_le_bytes()).collect();
-    cases.push(("waves".into(), Params::new(Dtype::F32, &[5, 30, 40], Bound::Rel(1e-1)), waves));
+    let waves: Vec<u8> = (0..5 * 30 * 40).flat_map(|i| (waves(i) as f32).to_le_bytes()).collect();
+    for name in ["waves", "wavelet_rans"] {
+        cases.push((name.into(), Params::new(Dtype::F32, &[5, 30, 40], Bound::Rel(1e-1)), waves.clone()));
+    }
     // The spread of the noise depends on the column and on the row: mixed contexts.
     let weave = (0..100 * 120)
         .flat_map(|i| {
@@ -333,6 +359,14 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
         } else if name == "autoregressive" {
             params.candidates = Candidates::only("autoregressive").expect("it is one of them");
         }
+        for only in ["conditional", "wavelet"] {
+            if name.starts_with(&format!("{only}_")) {
+                params.candidates = Candidates::only(only).expect("it is one of them");
+            }
+        }
+        if name.starts_with("conditional") || name == "wavelet_rans" {
+            continue;
+        }
         if name == "rans_planes" {
             params.candidates = Candidates::only("quantised").expect("it is one of them");
             continue;
@@ -356,7 +390,7 @@ fn todays_writer_keeps_the_bound_on_the_golden_cases() {
             params.model = ModelChoice::Bundle(id);
         } else if name == "autoregressive" {
             params.model = ModelChoice::Bundle(around.id());
-        } else if name == "related" {
+        } else if name == "related" || name == "conditional_formula" {
             params.model = ModelChoice::Bundle(formulas.id());
         }
         let chunk = encode(&params, &values, &registry).unwrap_or_else(|e| panic!("{name}: {e}"));
