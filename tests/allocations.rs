@@ -55,7 +55,7 @@ fn costs(params: &Params, values: &[u8]) -> [Cost; 2] {
 /// are up to four times and twice as many. What coders learn in takes up to 4 MB, however short the chunk.
 ///
 /// Then how many times as many allocations four times the values may take.
-const PEAKS: [(&str, [f64; 2], [f64; 2]); 8] = [
+const PEAKS: [(&str, [f64; 2], [f64; 2]); 9] = [
     ("quantised", [4.0, 3.0], NONE),
     ("numbers", [5.0, 2.5], PAGES),
     ("interpolated", [4.5, 4.5], NONE),
@@ -63,6 +63,7 @@ const PEAKS: [(&str, [f64; 2], [f64; 2]); 8] = [
     ("fitted", [4.0, 3.0], NONE),
     ("floating", [4.5, 3.0], NONE),
     ("related", [6.0, 5.0], NONE),
+    ("conditional", [6.0, 5.0], NONE),
     ("all", [6.0, 6.0], NONE),
 ];
 ///
@@ -98,7 +99,7 @@ fn compare(
 fn do_not_grow_with_the_chunk() {
     for (name, most, growth) in PEAKS {
         let params = |n: usize| {
-            let is_table = name == "related";
+            let is_table = matches!(name, "related" | "conditional");
             let shape = if is_table { [n / 8, 8] } else { [n / 512, 512] };
             let bound = if name == "floating" { Bound::Lossless } else { Bound::Rel(1e-3) };
             let mut params = Params::new(Dtype::F32, &shape, bound);

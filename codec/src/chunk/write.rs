@@ -405,7 +405,8 @@ pub(super) fn with_method(method: u8, payload: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// The columns of a table as bytes, gathered a cache line's worth at a time: those of all would be as large as the table.
+/// The columns of a table as bytes, gathered a cache line's worth at a time, and no more than a quarter: those of all would
+/// be as large as the table.
 pub(super) struct Gather<'a> {
     table: &'a [u8],
     size: usize,
@@ -425,7 +426,7 @@ impl<'a> Gather<'a> {
     /// Quickest where columns are asked for in their order.
     pub fn column(&mut self, column: usize) -> &[u8] {
         if !(self.first..self.first + self.at_hand.len()).contains(&column) {
-            let n_together = Self::LINE_BYTES / self.size;
+            let n_together = self.n_together();
             self.first = column / n_together * n_together;
             self.at_hand.clear();
             match self.size {
@@ -438,8 +439,12 @@ impl<'a> Gather<'a> {
         &self.at_hand[column - self.first]
     }
 
+    fn n_together(&self) -> usize {
+        (Self::LINE_BYTES / self.size).min(self.n_columns.div_ceil(4))
+    }
+
     fn gather<const SIZE: usize>(&mut self) {
-        let n_together = (Self::LINE_BYTES / SIZE).min(self.n_columns - self.first);
+        let n_together = self.n_together().min(self.n_columns - self.first);
         let table = self.table.as_chunks::<SIZE>().0;
         let mut columns = vec![Vec::with_capacity(table.len() / self.n_columns); n_together];
         for row in table.chunks_exact(self.n_columns) {

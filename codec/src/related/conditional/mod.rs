@@ -188,7 +188,7 @@ impl<'a> Given<'a> {
 /// About `most` of `n` rows, rising, one from each stretch at a place that no period of the data keeps up with.
 pub(crate) fn some_rows(n: usize, most: usize) -> impl ExactSizeIterator<Item = usize> + Clone {
     let stride = n.div_ceil(most).max(1);
-    let place = move |k: usize| (u64::from((k as u32).wrapping_mul(0x9E37_79B9)) * stride as u64 >> 32) as usize;
+    let place = move |k: usize| ((u64::from((k as u32).wrapping_mul(0x9E37_79B9)) * stride as u64) >> 32) as usize;
     (0..n / stride).map(move |k| k * stride + place(k))
 }
 
