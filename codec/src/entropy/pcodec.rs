@@ -46,7 +46,7 @@ pub(crate) fn decode<T: Number + Default + Clone>(payload: &[u8], n: usize) -> R
     let mut values = vec![T::default(); n];
     let mut left = &mut values[..];
     loop {
-        refuse_dictionary(rest)?;
+        refuse_unpaid::<T>(rest, n)?;
         let DecompressorItem::Chunk(mut chunk) = file.chunk_decompressor(rest).map_err(of_pco)? else { break };
         let Some((some, after)) = left.split_at_mut_checked(chunk.n()) else {
             return Err(Error::corrupt(format!("pco gave more than {n} numbers")));
@@ -60,16 +60,35 @@ pub(crate) fn decode<T: Number + Default + Clone>(payload: &[u8], n: usize) -> R
     Ok(values)
 }
 
-/// pco allocates a dictionary, of up to 256 MiB, before it looks whether the input is long enough. No writer of chunks makes
-/// one. A chunk of pco's begins with a byte for the type of the numbers and 24 bits for how many there are; the low four bits
-/// of what follows are the mode.
-fn refuse_dictionary(chunk: &[u8]) -> Result<()> {
-    const DICTIONARY: u8 = 4;
-    match chunk.get(4) {
-        Some(mode) if mode & 15 == DICTIONARY => Err(Error::corrupt("pco with a dictionary, which no writer makes")),
-        _ => Ok(()),
+/// pco allocates a dictionary, of up to 256 MiB, and the window that differences look back in, of up to 128, before it looks
+/// whether the input is long enough. No writer of chunks makes the one, nor the other for many more numbers than there are.
+///
+/// A chunk of pco's begins with a byte for the type of the numbers and 24 bits for how many there are. Then, the least
+/// significant bit first: 4 bits of mode, with a number of the type behind modes 1 and 2 and a byte behind 3; 4 bits for the
+/// kind of differences; and for kind 2 the window's logarithm less 1, of 5 bits.
+fn refuse_unpaid<T>(chunk: &[u8], n: usize) -> Result<()> {
+    const DICTIONARY: usize = 4;
+    const LOOKS_BACK: usize = 2;
+    let bits = |from: usize, n: usize| {
+        let bit = |at: usize| chunk.get(at / 8).map_or(0, |byte| usize::from(byte >> (at % 8) & 1));
+        (0..n).map(|k| bit(from + k) << k).sum::<usize>()
+    };
+    let mode = bits(32, 4);
+    if mode == DICTIONARY {
+        return Err(Error::corrupt("pco with a dictionary, which no writer makes"));
     }
+    let differences = 36 + [0, 8 * size_of::<T>(), 8 * size_of::<T>(), 8].get(mode).copied().unwrap_or(0);
+    if bits(differences, 4) == LOOKS_BACK {
+        let window = 1usize << (1 + bits(differences + 4, 5)).min(usize::BITS as usize - 1);
+        if window > 2 * n.max(LEAST_WINDOW) {
+            return Err(Error::corrupt(format!("pco looks {window} numbers back among {n}")));
+        }
+    }
+    Ok(())
 }
+
+/// pco's writer looks no farther back.
+const LEAST_WINDOW: usize = 1 << 15;
 
 #[cfg(test)]
 mod tests {
@@ -98,6 +117,24 @@ mod tests {
             let bytes = file.write_footer(bytes).unwrap();
             let refused = decode::<i32>(&bytes, n_plain + few.len()).unwrap_err();
             assert!(refused.to_string().contains("dictionary"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn windows_far_beyond_the_numbers_are_refused() {
+        let values: Vec<i64> = (0..9000).map(|i| i * i % 1009).collect();
+        for mode in [ModeSpec::Classic, ModeSpec::TryIntMult(3)] {
+            let config = ChunkConfig::default().with_mode_spec(mode).with_delta_spec(DeltaSpec::TryLookback);
+            let bytes = simple_compress(&values, &config).unwrap();
+            assert_eq!(decode::<i64>(&bytes, values.len()).unwrap(), values);
+            let mut n_refused = 0;
+            for (at, bit) in (0..30).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << bit;
+                n_refused +=
+                    usize::from(decode::<i64>(&bad, 9000).is_err_and(|e| e.to_string().contains("back among")));
+            }
+            assert!(n_refused > 0);
         }
     }
 }
