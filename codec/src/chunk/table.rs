@@ -226,6 +226,9 @@ fn spacing_bits(mut some: Vec<i64>) -> f64 {
     bits.sum::<f64>() / (some.len() - near).max(1) as f64
 }
 
+/// Classes of a parent beside a formula.
+const FEW_CLASSES: usize = 8;
+
 /// What is known of the columns, and of their differences if any of them comes in runs.
 struct Surveys {
     plain: Survey,
@@ -266,7 +269,12 @@ impl Surveys {
             }
         }
         if let Some((formula, deltas, _)) = formula {
-            plans.push(Plan { kind: Kind::Formula(formula, deltas), are_differences: false, parents: Vec::new() });
+            // By itself, and in a few classes of the column that says most.
+            let parent = plans.first().and_then(|plan| plan.parents.first()).map(|&(column, _)| (column, FEW_CLASSES));
+            for parents in [Some(Vec::new()), parent.map(|parent| vec![parent])].into_iter().flatten() {
+                let kind = Kind::Formula(formula.clone(), deltas.clone());
+                plans.push(Plan { kind, are_differences: false, parents });
+            }
         }
         Ok(plans)
     }

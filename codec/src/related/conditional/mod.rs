@@ -124,7 +124,15 @@ impl Plan {
         self.parents.iter().map(|p| p.0).chain(formula).collect()
     }
 
-    fn resolve<'a>(&self, decoded: &'a Decoded, quantiser: Quantiser, dtype: Dtype, n: usize) -> Result<Given<'a>> {
+    /// Looks everything up. A formula is evaluated once for all plans that have it, in `evaluated`.
+    fn resolve<'a>(
+        &self,
+        decoded: &'a Decoded,
+        quantiser: Quantiser,
+        dtype: Dtype,
+        n: usize,
+        evaluated: &'a OnceCell<Prediction>,
+    ) -> Result<Given<'a>> {
         let mut parents = Vec::new();
         for &(column, most) in &self.parents {
             let column = decoded.look(column, self.are_differences)?;
@@ -136,7 +144,7 @@ impl Plan {
                     decoded.values(column)?;
                 }
                 let values = |c: usize| decoded.values(c).unwrap_or_default();
-                Some(Prediction::new(formula, deltas, values, quantiser, dtype, n))
+                Some(evaluated.get_or_init(|| Prediction::new(formula, deltas, values, quantiser, dtype, n)))
             }
             _ => None,
         };
@@ -147,12 +155,12 @@ impl Plan {
 /// What is known of every row.
 struct Given<'a> {
     parents: Vec<(Coarse<'a>, &'a [f64])>,
-    prediction: Option<Prediction>,
+    prediction: Option<&'a Prediction>,
     n_contexts: usize,
 }
 
 impl<'a> Given<'a> {
-    fn new(parents: Vec<(Coarse<'a>, &'a [f64])>, prediction: Option<Prediction>) -> Result<Self> {
+    fn new(parents: Vec<(Coarse<'a>, &'a [f64])>, prediction: Option<&'a Prediction>) -> Result<Self> {
         let mut n_contexts = if prediction.is_some() { N_SPREADS as usize * N_FRACTIONS as usize } else { 1 };
         for (coarse, _) in &parents {
             n_contexts *= coarse.n();
@@ -278,8 +286,10 @@ pub(crate) fn encode(
 ) -> Result<Option<Vec<u8>>> {
     let n = quantised.q.len();
     let integers = Integers::new(&quantised.q, &part.specials.classes);
+    // The plans of a column have one formula.
+    let evaluated = OnceCell::new();
     let trial = |plan, most, pains| -> Result<Option<Trial<'_>>> {
-        let given = Plan::resolve(plan, decoded, quantised.quantiser, part.dtype(), n)?;
+        let given = Plan::resolve(plan, decoded, quantised.quantiser, part.dtype(), n, &evaluated)?;
         Ok(Trial::new(plan, &integers, &given, most, pains))
     };
     let mut best: Option<(f64, &Plan)> = None;
@@ -328,7 +338,8 @@ pub(crate) fn decode(payload: &[u8], n_columns: usize, decoded: &Decoded, target
     let specials = Specials::read(target.dtype, n, &mut input)?;
     let quantiser = Quantiser::read(target.dtype, &mut input)?;
     let exceptions = Exceptions::read(target.dtype.size_bytes(), n, &mut input)?;
-    let given = plan.resolve(decoded, quantiser, target.dtype, n)?;
+    let evaluated = OnceCell::new();
+    let given = plan.resolve(decoded, quantiser, target.dtype, n, &evaluated)?;
     let mut q = match (&plan.kind, &given.prediction) {
         (Kind::Surface, _) => {
             let over = given.over();
