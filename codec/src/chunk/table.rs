@@ -3,7 +3,7 @@
 use super::read::decode_part;
 use super::write::{Auction, Gather, Winner, with_method};
 use crate::bound::Promise;
-use crate::candidate::{self, Exceptions, Part, Target};
+use crate::candidate::{self, Exceptions, Part, Target, numbers};
 use crate::element::Elements;
 use crate::entropy;
 use crate::error::Result;
@@ -42,9 +42,10 @@ impl Column {
 
     /// Which search for something smaller by itself is worth its time where `len_bytes` have been reached: by what
     /// differences from row to row and what repeats would save.
-    fn search_alone(&self, len_bytes: usize) -> Search {
-        /// Rows from the middle.
+    fn search_alone(&self, len_bytes: usize, original: Elements<'_>) -> Search {
+        /// Rows from the middle; for what takes longer.
         const ROWS: usize = 1 << 13;
+        const FEW_ROWS: usize = 1 << 11;
         /// Coders with contexts get below the distribution of differences.
         const OF_DISTRIBUTION: f64 = 0.9;
         /// Where differences take so much less, the column is a field of one axis.
@@ -59,6 +60,16 @@ impl Column {
         let differences: Vec<i64> = some.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
         let reached = len_bytes as f64 / q.len() as f64 * n as f64;
         let by_differences = bits_per_value(&differences) / 8.0 * differences.len() as f64;
+        // Numbers of few digits may take less as they are.
+        let numbers_len = || {
+            let size = original.dtype.size_bytes();
+            let start = (original.len() - original.len().min(FEW_ROWS)) / 2 * size;
+            let few = &original.bytes[start..][..original.len().min(FEW_ROWS) * size];
+            numbers::sample_len(Elements::new(original.dtype, few), Effort::Default) as f64 / few.len() as f64
+        };
+        if reached > n as f64 * 1.25 && numbers_len() * 0.95 * (original.bytes.len() as f64) < len_bytes as f64 {
+            return Search::Repeats;
+        }
         // Where hardly anything is left, no search pays for itself.
         if by_differences < reached * SMOOTH && reached * 16.0 > n as f64 {
             return Search::Whole;
@@ -175,7 +186,7 @@ pub(super) fn encode(
             }
         }
         let search = match &given {
-            Some(given) if effort != Effort::Max => column.search_alone(given.bytes.len()),
+            Some(given) if effort != Effort::Max => column.search_alone(given.bytes.len(), part.elements),
             _ => Search::Whole,
         };
         let winner = match (given, search) {
