@@ -163,7 +163,8 @@ class Run:
 
     def auction(self):
         """Encoding at the default effort over encoding with nothing but the candidate that wins."""
-        names = ["quantised", "numbers", "interpolated", "wavelet", "fitted", "related", "autoencoder", "autoregressive"]
+        names = ["quantised", "numbers", "interpolated", "wavelet", "fitted", "floating", "related", "conditional",
+                 "autoencoder", "autoregressive"]
         for what, files in (("fields", self.field_files), ("tables", self.table_files)):
             ratios = []
             for file in files:
