@@ -96,25 +96,7 @@ fn residual<I: Int>(mut values: Vec<I>, extents: &[usize; MAX_AXES], weights: &W
 /// The integers that occur, rising, if they are few and far between.
 fn occurring_in(q: &[i32]) -> Vec<i64> {
     const MOST: usize = 1 << 14;
-    let most = MOST.min(q.len() / 8);
-    // Open addressing: nothing is far from where it belongs while three slots in four are free.
-    let mut slots: Vec<Option<i32>> = vec![None; (4 * most.max(1)).next_power_of_two()];
-    let unused_bits = 32 - slots.len().ilog2();
-    let mut some = Vec::new();
-    for &v in q {
-        let mut at = ((v as u32).wrapping_mul(0x9e37_79b1) >> unused_bits) as usize;
-        while slots[at].is_some_and(|there| there != v) {
-            at = (at + 1) % slots.len();
-        }
-        if slots[at].is_none() {
-            if some.len() == most {
-                return Vec::new();
-            }
-            slots[at] = Some(v);
-            some.push(i64::from(v));
-        }
-    }
-    some.sort_unstable();
+    let some = occurring::find(q.iter().map(|&v| v.into()), MOST.min(q.len() / 8));
     let range = some.last().zip(some.first()).map_or(0, |(max, min)| max - min);
     if (some.len() as i64) * 5 / 4 < range { some } else { Vec::new() }
 }

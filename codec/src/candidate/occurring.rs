@@ -4,6 +4,35 @@ use crate::entropy::bytes;
 use crate::error::{Error, Result};
 use crate::wire::{Reader, Writer};
 
+/// The integers that occur, rising; nothing where they are more than `most`.
+pub(crate) fn find(values: impl Iterator<Item = i64>, most: usize) -> Vec<i64> {
+    // Open addressing: nothing is far from where it belongs while three slots in four are free.
+    let mut slots: Vec<Option<i64>> = vec![None; (4 * most.max(1)).next_power_of_two()];
+    let unused_bits = u64::BITS - slots.len().ilog2();
+    let mut some = Vec::new();
+    let mut last = None;
+    for v in values {
+        // Runs are common.
+        if last == Some(v) {
+            continue;
+        }
+        last = Some(v);
+        let mut at = ((v as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> unused_bits) as usize;
+        while slots[at].is_some_and(|there| there != v) {
+            at = (at + 1) % slots.len();
+        }
+        if slots[at].is_none() {
+            if some.len() == most {
+                return Vec::new();
+            }
+            slots[at] = Some(v);
+            some.push(v);
+        }
+    }
+    some.sort_unstable();
+    some
+}
+
 /// Writes rising integers; none where integers stand for themselves.
 pub(crate) fn write(occurring: &[i64], out: &mut Writer) {
     out.varint(occurring.len() as u64);

@@ -13,7 +13,6 @@ use crate::quantize::{Quantised, quantise};
 use crate::related::conditional::{self, Kind, Plan, Survey};
 use crate::related::{self, Columns, Decoded, Formula};
 use crate::special::Specials;
-use std::cell::OnceCell;
 
 /// Tables with more columns, or fewer rows, are not searched for parents.
 const MAX_COLUMNS: usize = 256;
@@ -243,19 +242,14 @@ const FEW_CLASSES: usize = 8;
 /// What is known of the columns, and of their differences if any of them comes in runs.
 struct Surveys {
     plain: Survey,
-    differences: OnceCell<Survey>,
+    differences: Option<Survey>,
     n_columns: usize,
     n_rows: usize,
 }
 
 impl Surveys {
     fn new(decoded: &Decoded, n_columns: usize, n_rows: usize) -> Result<Self> {
-        Ok(Self {
-            plain: Survey::new(decoded, n_columns, n_rows, false)?,
-            differences: OnceCell::new(),
-            n_columns,
-            n_rows,
-        })
+        Ok(Self { plain: Survey::new(decoded, n_columns, n_rows, false)?, differences: None, n_columns, n_rows })
     }
 
     /// Ways to code a column by static tables.
@@ -271,13 +265,12 @@ impl Surveys {
         let q = |row| column.quantised.q.get(row);
         let mut plans = self.plain.plans(target, candidates, q, classes, decoded)?;
         if self.plain.comes_in_runs(target, decoded)? {
-            if self.differences.get().is_none() {
-                let _ = self.differences.set(Survey::new(decoded, self.n_columns, self.n_rows, true)?);
-            }
-            if let Some(differences) = self.differences.get() {
-                let difference = |row: usize| q(row).wrapping_sub(q(row.saturating_sub(1)));
-                plans.extend(differences.plans(target, candidates, difference, classes, decoded)?);
-            }
+            let survey = match self.differences.take() {
+                Some(survey) => survey,
+                None => Survey::new(decoded, self.n_columns, self.n_rows, true)?,
+            };
+            let difference = |row: usize| q(row).wrapping_sub(q(row.saturating_sub(1)));
+            plans.extend(self.differences.insert(survey).plans(target, candidates, difference, classes, decoded)?);
         }
         if let Some((formula, deltas, _)) = formula {
             // By itself, and in a few classes of the column that says most.

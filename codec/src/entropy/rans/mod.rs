@@ -34,8 +34,8 @@ pub(crate) const N_TOKENS: usize = N_DIRECT as usize + 4 * (MAX_BITS - DIRECT_BI
 const MAX_NEIGHBOUR: u32 = 1 << 20;
 /// Classes of [`class`].
 const N_CLASSES: usize = class(12 * MAX_NEIGHBOUR) + 1;
-/// The stream has at least a byte for this many values; see [`RowDecoder::new`].
-const MAX_VALUES_PER_BYTE_LOG2: u32 = 16;
+/// A stream has at least a byte for this many values, or is refused before memory is taken for them.
+pub(crate) const MAX_VALUES_PER_BYTE_LOG2: u32 = 16;
 
 #[inline(always)]
 fn token(z: u64) -> usize {

@@ -1,6 +1,6 @@
 //! Values to tokens and back, row by row, whoever says what lies around each.
 
-use super::tables::{Counts, Lookup, Tables};
+use super::tables::{Counts, Lookup, OfEnergy, Tables};
 use super::{
     BitReader, BitWriter, MAX_BITS, MAX_VALUES_PER_BYTE_LOG2, N_CLASSES, N_DIRECT, N_TOKENS, States, class,
     encode_tokens, n_extra, near, token, token_base,
@@ -86,6 +86,7 @@ impl RowEncoder {
 
 /// Reads the rows again.
 pub(crate) struct RowDecoder<'a> {
+    of_energy: OfEnergy,
     lookup: Lookup,
     extra: BitReader<'a>,
     states: States<'a>,
@@ -103,7 +104,8 @@ impl<'a> RowDecoder<'a> {
         let tables = Tables::read(&mut input)?;
         let extra = BitReader::new(input.block("the stored bits")?);
         let states = States::read(&mut input)?;
-        Ok(Self { lookup: Lookup::new(&tables), extra, states, is_wide: false })
+        let (of_energy, lookup) = (OfEnergy::new(&tables), Lookup::new(&tables.tables));
+        Ok(Self { of_energy, lookup, extra, states, is_wide: false })
     }
 
     /// See [`RowEncoder::row`].
@@ -115,7 +117,7 @@ impl<'a> RowDecoder<'a> {
         current: &mut [i32],
         values: &mut slice::IterMut<'_, I>,
     ) -> Result<()> {
-        let Self { lookup, extra, states, is_wide } = self;
+        let Self { of_energy, lookup, extra, states, is_wide } = self;
         let (mut w, mut ww) = (0i32, 0i32);
         for (x, (current, &(energy, around))) in current.iter_mut().zip(base).enumerate() {
             if !classes.is_empty() && classes[x] != 0 {
@@ -124,7 +126,7 @@ impl<'a> RowDecoder<'a> {
             }
             let Some(value) = values.next() else { return Err(Error::corrupt("more values than expected")) };
             // What the next value waits for comes first: its neighbour by way of class and token.
-            let table = lookup.table(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
+            let table = of_energy.table(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
             let t = states.token(lookup, table);
             let turn = around.wrapping_add(w) >> 31;
             ww = w;

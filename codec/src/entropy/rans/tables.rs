@@ -243,28 +243,42 @@ impl TableModel {
     }
 }
 
-/// What a decoder looks up for each value: table by energy, token by table and a state's low bits, frequency and first slot
-/// by table and token.
-pub(crate) struct Lookup {
+/// Which table an energy has.
+pub(super) struct OfEnergy {
     of_energy: Vec<u8>,
     of_class: [u8; N_CLASSES],
-    tokens: Vec<u8>,
-    spans: Vec<[u32; SPANS]>,
 }
 
 /// Energies whose table is looked up at once.
 const N_ENERGIES: usize = 1 << 12;
+
+impl OfEnergy {
+    pub fn new(tables: &Tables) -> Self {
+        let of_energy = (0..N_ENERGIES).map(|energy| tables.of_class[class(energy as u32)]).collect();
+        Self { of_energy, of_class: tables.of_class }
+    }
+
+    #[inline(always)]
+    pub fn table(&self, energy: u32) -> usize {
+        usize::from(match self.of_energy.get(energy as usize) {
+            Some(&table) => table,
+            None => self.of_class[class(energy)],
+        })
+    }
+}
+
+/// What a decoder looks up for each token: itself by table and a state's low bits, frequency and first slot by table and
+/// token.
+pub(crate) struct Lookup {
+    tokens: Vec<u8>,
+    spans: Vec<[u32; SPANS]>,
+}
+
 /// Tokens of a table, up to a power of two.
 const SPANS: usize = N_TOKENS.next_power_of_two();
 
 impl Lookup {
-    pub fn new(tables: &Tables) -> Self {
-        let of_energy = (0..N_ENERGIES).map(|energy| tables.of_class[class(energy as u32)]).collect();
-        Self { of_energy, of_class: tables.of_class, ..Self::of(&tables.tables) }
-    }
-
-    /// Of tables that are chosen otherwise.
-    pub fn of(tables: &[Table]) -> Self {
+    pub fn new(tables: &[Table]) -> Self {
         let mut tokens = Vec::with_capacity(tables.len() << PROBABILITY_BITS);
         let mut spans = Vec::with_capacity(tables.len());
         for table in tables {
@@ -277,15 +291,7 @@ impl Lookup {
             spans.push(of_token);
         }
         debug_assert_eq!(tokens.len(), tables.len() << PROBABILITY_BITS);
-        Self { of_energy: Vec::new(), of_class: [0; N_CLASSES], tokens, spans }
-    }
-
-    #[inline(always)]
-    pub fn table(&self, energy: u32) -> usize {
-        usize::from(match self.of_energy.get(energy as usize) {
-            Some(&table) => table,
-            None => self.of_class[class(energy)],
-        })
+        Self { tokens, spans }
     }
 
     #[inline(always)]

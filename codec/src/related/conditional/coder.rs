@@ -4,13 +4,13 @@ use super::intervals::Intervals;
 use super::tables::{Assignment, MOST as MOST_TABLES, Pains};
 use crate::candidate::occurring;
 use crate::entropy::range::{Bit, BitCoder, Decoder, Encoder};
-use crate::entropy::rans::{BitReader, BitWriter, Counts, Lookup, N_TOKENS, States, Table, encode_tokens};
+use crate::entropy::rans::{
+    BitReader, BitWriter, Counts, Lookup, MAX_VALUES_PER_BYTE_LOG2, N_TOKENS, States, Table, encode_tokens,
+};
 use crate::error::{Error, Result};
 use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
-/// A stream has at least a byte for this many integers; see [`decode`].
-const MAX_VALUES_PER_BYTE_LOG2: u32 = 16;
 /// Ranks stand for integers where at most this many occur, and this many rows share one, on average.
 const MOST_RANKS: usize = 1 << 10;
 const ROWS_PER_RANK: usize = 64;
@@ -32,7 +32,12 @@ impl Coded {
         let (&base, &most) = (integers.iter().min()?, integers.iter().max()?);
         let mut codes: Vec<u64> = integers.iter().map(|v| v.wrapping_sub(base) as u64).collect();
         let mut largest = most.wrapping_sub(base) as u64;
-        let occurring = occurring(&codes, largest);
+        let mut occurring = occurring::find(integers.iter().copied(), (integers.len() / ROWS_PER_RANK).min(MOST_RANKS));
+        occurring.iter_mut().for_each(|v| *v = v.wrapping_sub(base));
+        // Where they lie close, they stand for themselves.
+        if occurring.len() as u64 > largest / 2 {
+            occurring.clear();
+        }
         if !occurring.is_empty() {
             codes.iter_mut().for_each(|v| *v = occurring.partition_point(|&o| (o as u64) < *v) as u64);
             largest = occurring.len() as u64 - 1;
@@ -45,12 +50,13 @@ impl Coded {
         Some(Self { base, occurring, intervals, tokens, rests: codes, assignment })
     }
 
-    /// What they will take, about.
-    pub fn bits(&self) -> f64 {
+    /// What the integers take, about, and what is written in front of them.
+    pub fn bits(&self) -> (f64, f64) {
         let stored = |counts: &Counts| -> u64 {
             self.intervals.extra.iter().zip(counts).map(|(&bits, &n)| u64::from(bits) * u64::from(n)).sum()
         };
-        self.assignment.bits + self.assignment.counts.iter().map(stored).sum::<u64>() as f64
+        let stored = self.assignment.counts.iter().map(stored).sum::<u64>();
+        (self.assignment.token_bits + stored as f64, self.assignment.table_bits)
     }
 
     /// Writes them; nothing where nearly all are alike.
@@ -78,38 +84,6 @@ impl Coded {
         encode_tokens(&tables, coded, out);
         (self.tokens.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len() - start).then_some(())
     }
-}
-
-/// The codes that occur, rising, where they are few and far between; none otherwise.
-fn occurring(codes: &[u64], largest: u64) -> Vec<i64> {
-    let most = (codes.len() / ROWS_PER_RANK).min(MOST_RANKS);
-    // A table of slots, twice as many as codes may be there; `u64::MAX` stands for an empty one.
-    let mut slots = vec![u64::MAX; (2 * most + 2).next_power_of_two()];
-    let mut n = 0;
-    let mut last = u64::MAX;
-    for &code in codes.iter().filter(|&&code| code != u64::MAX) {
-        if code == last {
-            continue;
-        }
-        last = code;
-        let mut at = (code.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (slots.len() - 1);
-        while slots[at] != u64::MAX && slots[at] != code {
-            at = (at + 1) & (slots.len() - 1);
-        }
-        if slots[at] == u64::MAX {
-            slots[at] = code;
-            n += 1;
-            if n > most {
-                return Vec::new();
-            }
-        }
-    }
-    if largest == u64::MAX || n as u64 > largest / 2 {
-        return Vec::new();
-    }
-    slots.retain(|&code| code != u64::MAX);
-    slots.sort_unstable();
-    slots.into_iter().map(|code| code as i64).collect()
 }
 
 /// The table of each context: mostly that of the context before.
@@ -159,7 +133,7 @@ pub(super) fn decode(
     if let Some(table) = of_context.iter().find(|&&table| usize::from(table) >= n_tables) {
         return Err(Error::corrupt(format!("table {table} of {n_tables}")));
     }
-    let lookup = Lookup::of(&Table::read_all(n_tables, input)?);
+    let lookup = Lookup::new(&Table::read_all(n_tables, input)?);
     let mut starts = [(0, 0); N_TOKENS.next_power_of_two()];
     for (start, (&first, &extra)) in starts.iter_mut().zip(intervals.starts().iter().zip(&intervals.extra)) {
         *start = (first, u32::from(extra));
@@ -228,7 +202,8 @@ mod tests {
         let mut out = Writer::default();
         let coded = Coded::new(integers, contexts, n_contexts, Pains::All)?;
         coded.write(contexts, &mut out)?;
-        let estimate = coded.bits() / 8.0;
+        let (integers_bits, front_bits) = coded.bits();
+        let estimate = (integers_bits + front_bits) / 8.0;
         let len = out.bytes.len() as f64;
         assert!((estimate - len).abs() < 200.0 + len / 8.0, "{estimate}, {len}");
         let mut back = vec![0; integers.len()];

@@ -269,8 +269,20 @@ impl<'a> Trial<'a> {
         Some(Self { plan, contexts, surface, coded })
     }
 
-    fn bits(&self) -> f64 {
-        self.coded.bits() + 8.0 * self.surface.as_ref().map_or(0, Surface::len_bytes) as f64
+    /// What `scale` times as many rows will take, about.
+    ///
+    /// A parameter that is fitted to some rows gains by chance there what it loses elsewhere (H. Akaike, "A new look at the
+    /// statistical model identification", 1974): log2 e bits, over both.
+    fn bits(&self, scale: f64) -> f64 {
+        const BY_CHANCE: f64 = std::f64::consts::LOG2_E;
+        let mut seen = self.contexts.clone();
+        seen.sort_unstable();
+        seen.dedup();
+        // The choice of a table for each context; a plane for each.
+        let n_parameters = seen.len() * if self.surface.is_some() { 1 + 3 } else { 1 };
+        let (integers, front) = self.coded.bits();
+        let surface = 8.0 * self.surface.as_ref().map_or(0, Surface::len_bytes) as f64;
+        (integers + n_parameters as f64 * BY_CHANCE) * scale + front + surface
     }
 }
 
@@ -292,9 +304,10 @@ pub(crate) fn encode(
         let given = Plan::resolve(plan, decoded, quantised.quantiser, part.dtype(), n, &evaluated)?;
         Ok(Trial::new(plan, &integers, &given, most, pains))
     };
+    let scale = n as f64 / n.min(MOST_COMPARED) as f64;
     let mut best: Option<(f64, &Plan)> = None;
     for plan in plans.iter().filter(|_| plans.len() > 1) {
-        let bits = trial(plan, MOST_COMPARED, Pains::Few)?.map_or(f64::INFINITY, |trial| trial.bits());
+        let bits = trial(plan, MOST_COMPARED, Pains::Few)?.map_or(f64::INFINITY, |trial| trial.bits(scale));
         if best.is_none_or(|best| bits < best.0) {
             best = Some((bits, plan));
         }

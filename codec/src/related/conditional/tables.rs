@@ -36,8 +36,10 @@ impl Pains {
 pub(super) struct Assignment {
     pub of_context: Vec<u8>,
     pub counts: Vec<Counts>,
-    /// What all tokens and tables take, about.
-    pub bits: f64,
+    /// What all tokens take, about,
+    pub token_bits: f64,
+    /// and the tables and which context has which.
+    pub table_bits: f64,
 }
 
 impl Assignment {
@@ -55,7 +57,7 @@ impl Assignment {
         for (&c, &t) in contexts.iter().zip(tokens) {
             counts[usize::from(of_context[usize::from(c)])][usize::from(t)] += 1;
         }
-        Self { of_context, counts, bits: 0.0 }.merged()
+        Self { of_context, counts, token_bits: 0.0, table_bits: 0.0 }.merged()
     }
 
     /// The two tables that lose least by it become one, as long as that takes fewer bits.
@@ -98,7 +100,9 @@ impl Assignment {
         self.of_context.iter_mut().for_each(|k| *k = places[usize::from(*k)]);
         self.counts = live.iter().map(|&k| self.counts[k]).collect();
         let changes = self.of_context.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        self.bits = live.iter().map(|&k| own[k]).sum::<f64>() + changes as f64 * CHANGE_BITS;
+        let tables: f64 = self.counts.iter().map(table_bits).sum();
+        self.token_bits = live.iter().map(|&k| own[k]).sum::<f64>() - tables;
+        self.table_bits = tables + changes as f64 * CHANGE_BITS;
         self
     }
 }
@@ -194,16 +198,22 @@ fn product(n: u32) -> f64 {
     if n == 0 { 0.0 } else { f64::from(n) * f64::from(n).log2() }
 }
 
+/// What a table takes by itself, and for each token, near enough.
+const TABLE_BITS: f64 = 16.0;
+const ENTRY_BITS: f64 = 5.0;
+
+fn table_bits(counts: &Counts) -> f64 {
+    TABLE_BITS + counts.iter().filter(|&&count| count > 0).count() as f64 * ENTRY_BITS
+}
+
 /// Bits that tokens of these counts take with a table of their own, and the table.
 #[inline(always)]
 fn bits(counts: impl Iterator<Item = u32>, products: &[f64]) -> f64 {
-    /// What a frequency takes, near enough.
-    const ENTRY: f64 = 5.0;
     let product = |n: u32| products.get(n as usize).copied().unwrap_or_else(|| product(n));
-    let (mut sum, mut bits) = (0, 16.0);
+    let (mut sum, mut bits) = (0, TABLE_BITS);
     for count in counts {
         sum += count;
-        bits += if count > 0 { ENTRY - product(count) } else { 0.0 };
+        bits += if count > 0 { ENTRY_BITS - product(count) } else { 0.0 };
     }
     if sum == 0 { 0.0 } else { bits + product(sum) }
 }
