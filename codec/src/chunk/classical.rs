@@ -115,10 +115,26 @@ pub(super) fn shortlist(part: &Part<'_>, candidates: Candidates) -> Vec<&'static
     tried
 }
 
-/// The candidate with the fewest bytes for a block from the middle, and what may come to fewer after all; `None` if the
-/// block says nothing.
+/// The candidate with the fewest bytes for a block, and what may come to fewer after all; `None` if no block says anything.
 fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<Vec<&'static Classical>> {
-    let (bytes, shape) = sample(part);
+    // From the middle, unless there is nothing.
+    const PLACES: [(usize, usize); 5] = [(1, 2), (1, 4), (3, 4), (1, 8), (7, 8)];
+    PLACES.into_iter().find_map(|place| {
+        let mut smallest = smallest_of_block(part, tried, place)?;
+        // A block from elsewhere says little of the whole.
+        let quantised = tried.iter().find(|c| c.method == candidate::QUANTISED && place != PLACES[0]);
+        smallest.extend(quantised.filter(|c| smallest.iter().all(|s| s.method != c.method)));
+        Some(smallest)
+    })
+}
+
+/// The same for the block at this fraction of each axis.
+fn smallest_of_block(
+    part: &Part<'_>,
+    tried: &[&'static Classical],
+    place: (usize, usize),
+) -> Option<Vec<&'static Classical>> {
+    let (bytes, shape) = sample(part, place);
     let elements = Elements::new(part.dtype(), &bytes);
     let specials = Specials::find(elements, part.specials.patterns.first().copied());
     let scale = part.n_values() as f64 / elements.len() as f64;
@@ -157,14 +173,21 @@ fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<V
     }
     costs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let is_near = |&(bytes, c): &(f64, &Classical)| bytes < least * (c.margin)(part.promise);
-    let near: Vec<&Classical> =
+    let mut near: Vec<&Classical> =
         costs.iter().enumerate().filter(|(k, c)| *k == 0 || is_near(c)).map(|(_, c)| c.1).collect();
-    // Where hardly anything is left, the sample has seen hardly anything, and all are quick.
-    (!near.is_empty() && least * 256.0 > whole as f64).then_some(near)
+    // Where hardly anything is left, the sample has seen hardly anything.
+    if least * 256.0 < whole as f64 {
+        near = costs
+            .iter()
+            .filter(|(bytes, c)| *bytes < least * 1.3 || c.method == candidate::QUANTISED)
+            .map(|c| c.1)
+            .collect();
+    }
+    (!near.is_empty()).then_some(near)
 }
 
 /// A block of some ten thousand values, as even as the part allows: its bytes and its shape.
-fn sample(part: &Part<'_>) -> (Vec<u8>, Vec<usize>) {
+fn sample(part: &Part<'_>, (nth, of): (usize, usize)) -> (Vec<u8>, Vec<usize>) {
     let extents = working_extents(part.shape);
     let wanted = (part.n_values() / 8).clamp(1 << 14, 1 << 15);
     let mut cut = extents.clone();
@@ -183,7 +206,7 @@ fn sample(part: &Part<'_>) -> (Vec<u8>, Vec<usize>) {
         for axis in (0..cut.len()).rev() {
             let at = if axis + 1 == cut.len() { 0 } else { rest % cut[axis] };
             rest = if axis + 1 == cut.len() { rest } else { rest / cut[axis] };
-            start += (at + (extents[axis] - cut[axis]) / 2) * stride;
+            start += (at + (extents[axis] - cut[axis]) * nth / of) * stride;
             stride *= extents[axis];
         }
         bytes.extend_from_slice(&part.elements.bytes[start * size..][..row]);

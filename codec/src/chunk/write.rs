@@ -446,10 +446,10 @@ impl<'a> Gather<'a> {
     fn gather<const SIZE: usize>(&mut self) {
         let n_together = self.n_together().min(self.n_columns - self.first);
         let table = self.table.as_chunks::<SIZE>().0;
-        let mut columns = vec![Vec::with_capacity(table.len() / self.n_columns); n_together];
-        for row in table.chunks_exact(self.n_columns) {
+        let mut columns = vec![vec![[0; SIZE]; table.len() / self.n_columns]; n_together];
+        for (k, row) in table.chunks_exact(self.n_columns).enumerate() {
             for (column, element) in columns.iter_mut().zip(&row[self.first..]) {
-                column.push(*element);
+                column[k] = *element;
             }
         }
         self.at_hand = columns.into_iter().map(Vec::into_flattened).collect();

@@ -183,7 +183,7 @@ impl<const K: usize> Values<K> {
 
 /// A decision with one adaptive probability.
 #[inline(always)]
-fn single<C: BitCoder>(coder: &mut C, counter: &mut Counter, bit: bool) -> bool {
+pub(crate) fn single<C: BitCoder>(coder: &mut C, counter: &mut Counter, bit: bool) -> bool {
     let bit = coder.decide(u64::from(probability(*counter).max(1)), bit);
     update(counter, bit, MAX_SEEN);
     bit

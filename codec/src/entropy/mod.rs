@@ -10,6 +10,7 @@
 //! | 4 | [`CONTEXT`]: adaptive range coder conditioned on neighbours | residuals of fields |
 //! | 5 | [`MIXED`]: the same under several contexts at once, slower | residuals of fields at loose bounds |
 //! | 6 | [`RANS`]: static tables conditioned on neighbours | residuals of fields, fast |
+//! | 7 | [`SPARSE`]: several contexts, but for stretches of zeros | what is empty but for some places |
 
 pub(crate) mod bytes;
 pub(crate) mod context;
@@ -37,6 +38,7 @@ pub(crate) const SHUFFLED: u8 = 3;
 pub(crate) const CONTEXT: u8 = 4;
 pub(crate) const MIXED: u8 = 5;
 pub(crate) const RANS: u8 = 6;
+pub(crate) const SPARSE: u8 = 7;
 
 /// The name of a coder as reports print it.
 pub(crate) fn name(coder: u8) -> &'static str {
@@ -48,6 +50,7 @@ pub(crate) fn name(coder: u8) -> &'static str {
         CONTEXT => "context",
         MIXED => "mixed",
         RANS => "rans",
+        SPARSE => "sparse",
         _ => "unknown",
     }
 }
@@ -88,10 +91,9 @@ pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
     match hints.effort {
         Effort::Fast if values.len() < 64 => smallest(values, hints, &[PCO, NARROW]),
         Effort::Fast => smallest(values, hints, &[quick_coder(values, hints)]),
-        Effort::Max => smallest(values, hints, &[RANS, CONTEXT, MIXED, PCO, NARROW, SHUFFLED]),
+        Effort::Max => smallest(values, hints, &[RANS, CONTEXT, MIXED, SPARSE, PCO, NARROW, SHUFFLED]),
         Effort::Default => {
-            let Shortlist { coders, done } = shortlist(values, hints);
-            smallest_of(values, hints, &coders, done)
+            smallest_of(values, hints, shortlist(values, hints))
         }
     }
 }
@@ -114,9 +116,13 @@ fn quick_coder<I: Int>(values: &[I], hints: Hints<'_>) -> u8 {
 const SAMPLE: usize = 1 << 15;
 
 /// The coders that may win, and what has been encoded with some coder to find out.
+#[derive(Default)]
 struct Shortlist {
+    /// What takes longest comes last.
     coders: Vec<u8>,
     done: Vec<(u8, Vec<u8>)>,
+    /// Bytes of [`NARROW`] over those of the quickest zstd, at least about.
+    repeats_share: f64,
 }
 
 /// Judged from values in the middle.
@@ -128,13 +134,13 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
         if narrow::quick_len(values, false, 3) <= context.len() + context.len() / 4 {
             coders.push(NARROW);
         }
-        return Shortlist { coders, done: vec![(CONTEXT, context)] };
+        return Shortlist { coders, done: vec![(CONTEXT, context)], repeats_share: 0.0 };
     }
     let (some, extents) = middle(values, hints.lattice, SAMPLE);
     let n = some.len();
     if some.iter().all(|v| *v == some[0]) {
-        // What there is lies elsewhere; all coders are quick on it.
-        return Shortlist { coders: vec![CONTEXT, MIXED, NARROW], done: Vec::new() };
+        // What there is lies elsewhere.
+        return Shortlist { coders: vec![SPARSE, NARROW], repeats_share: 0.7, ..Shortlist::default() };
     }
     let lattice = Lattice { extents: &extents, classes: &[] };
     let mut done = Vec::new();
@@ -166,9 +172,12 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
         let least_gain = if hints.beside == Beside::Network { 0 } else { (context_len + beside) / 25 };
         let coder = if rans_len <= context_len + least_gain { RANS } else { CONTEXT };
         // Mixing takes ten times as long for each decision, which matters little where a value takes hardly an eighth of a bit.
-        let is_sparse = contexts < n / 64;
-        let mixes = is_sparse && mixed::encode(some, lattice).len() + (contexts + beside) / 25 < contexts;
-        coders.push(if mixes { MIXED } else { coder });
+        // and nothing where there are zeros and little else. It learns more slowly than a sample shows.
+        let is_empty = mixed::empty_share(some) > 0.75;
+        let enough = if is_empty { contexts + contexts / 8 } else { contexts - (contexts + beside).min(25 * contexts) / 25 };
+        let is_sparse = is_empty || contexts < n / 64;
+        let mixes = is_sparse && mixed::encode::<I, true>(some, lattice).len() < enough;
+        coders.push(if mixes { SPARSE } else { coder });
     }
     if pco < contexts - contexts / 32 {
         coders.push(PCO);
@@ -177,11 +186,17 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     let near = best + best / 32;
     let some_len = |level| narrow::quick_len(some, false, level);
     let repeats_nearby = || some_len(1) <= best + best / 2 && some_len(5) <= best + best / 4 && some_len(12) <= best;
+    /// How much larger the quickest zstd may be than what its highest levels have to beat.
+    const OF_QUICKEST: f64 = 1.35;
+    let mut repeats_share = 0.0;
     // Whole blocks may come again farther away than the sample reaches.
     let repeats_afar = || {
         let best = best as f64 * values.len() as f64 / n as f64;
         let whole = |level| narrow::quick_len(values, false, level) as f64;
-        n < values.len() && whole(1) <= best * 1.35 && whole(3) * some_len(12) as f64 <= best * some_len(3) as f64
+        n < values.len()
+            && narrow::has_repeats(values)
+            && whole(1) <= best * OF_QUICKEST
+            && whole(3) * some_len(12) as f64 <= best * some_len(3) as f64
     };
     let planes = || {
         let planes = |level| narrow::quick_len(some, true, level);
@@ -189,10 +204,14 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     };
     if planes() {
         coders.push(SHUFFLED);
-    } else if repeats_nearby() || repeats_afar() {
+    } else if repeats_nearby() {
+        repeats_share = 0.95 * some_len(12) as f64 / some_len(1) as f64;
+        coders.push(NARROW);
+    } else if repeats_afar() {
+        repeats_share = 1.0 / OF_QUICKEST;
         coders.push(NARROW);
     }
-    Shortlist { coders, done }
+    Shortlist { coders, done, repeats_share }
 }
 
 /// About so many values from the middle, whole planes or at least whole rows if that can be, and their extents.
@@ -211,26 +230,39 @@ fn middle<'a, I: Int>(values: &'a [I], lattice: Lattice<'_>, most: usize) -> (&'
 
 /// Encodes with the one of these coders that gives the fewest bytes.
 pub(crate) fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) -> Vec<u8> {
-    smallest_of(values, hints, coders, Vec::new())
+    smallest_of(values, hints, Shortlist { coders: coders.to_vec(), ..Shortlist::default() })
 }
 
-/// The same where some coders have encoded the values already.
-fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8], mut done: Vec<(u8, Vec<u8>)>) -> Vec<u8> {
-    let candidates = coders.iter().filter_map(|&coder| {
-        if let Some(at) = done.iter().position(|d| d.0 == coder) {
-            return Some(with_id(coder, done.swap_remove(at).1));
+/// The same where some coders may have encoded the values already.
+fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, shortlist: Shortlist) -> Vec<u8> {
+    let Shortlist { coders, mut done, repeats_share } = shortlist;
+    let mut best: Option<Vec<u8>> = None;
+    for coder in coders {
+        let least = best.as_ref().map_or(usize::MAX, Vec::len);
+        // The high level takes ten times as long as the quickest.
+        let is_hopeless = || repeats_share > 0.0 && repeats_share * narrow::quick_len(values, false, 1) as f64 > least as f64;
+        if coder == NARROW && best.is_some() && is_hopeless() {
+            continue;
         }
+        let already = done.iter().position(|d| d.0 == coder).map(|at| done.swap_remove(at).1);
         let payload = match coder {
+            _ if already.is_some() => already.unwrap_or_default(),
             PCO => pcodec::encode(values, hints),
             NARROW => narrow::encode(values, false, hints.effort),
             SHUFFLED => narrow::encode(values, true, hints.effort),
-            MIXED => mixed::encode(values, hints.lattice),
-            RANS => rans::encode(values, hints.lattice)?.0,
+            MIXED => mixed::encode::<I, false>(values, hints.lattice),
+            SPARSE => mixed::encode::<I, true>(values, hints.lattice),
+            RANS => match rans::encode(values, hints.lattice) {
+                Some((payload, _)) => payload,
+                None => continue,
+            },
             _ => context::encode(values, hints.lattice),
         };
-        Some(with_id(coder, payload))
-    });
-    candidates.min_by_key(Vec::len).unwrap_or_else(|| with_id(CONTEXT, context::encode(values, hints.lattice)))
+        if payload.len() + 1 < least {
+            best = Some(with_id(coder, payload));
+        }
+    }
+    best.unwrap_or_else(|| with_id(CONTEXT, context::encode(values, hints.lattice)))
 }
 
 /// Bytes that the values take at little cost where they repeat.
@@ -262,7 +294,8 @@ pub(crate) fn decode<I: Int>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> 
         NARROW => narrow::decode(input.rest(), n, false)?,
         SHUFFLED => narrow::decode(input.rest(), n, true)?,
         CONTEXT => context::decode(input.rest(), n, lattice)?,
-        MIXED => mixed::decode(input.rest(), n, lattice)?,
+        MIXED => mixed::decode::<I, false>(input.rest(), n, lattice)?,
+        SPARSE => mixed::decode::<I, true>(input.rest(), n, lattice)?,
         RANS => rans::decode(input.rest(), n, lattice)?,
         coder => return Err(Error::corrupt(format!("entropy coder {coder} is unknown"))),
     };

@@ -29,6 +29,34 @@ pub(super) fn quick_len<I: Int>(values: &[I], planes: bool, level: i32) -> usize
     bytes::zstd_compress(&serialise(values, base, width, planes), level).map_or(usize::MAX, |z| z.len())
 }
 
+/// Whether a good part of the values comes again, anywhere: whether a match finder is worth a trial.
+///
+/// Windows that begin where the values themselves say so are the same wherever they lie (U. Manber, "Finding similar files
+/// in a large file system", 1994).
+pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
+    const WINDOW: usize = 8;
+    const BEGIN_BITS: u32 = 5;
+    const TABLE_BITS: u32 = 12;
+    /// One in so many.
+    const PART: usize = 16;
+    let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut seen = vec![0u64; 1 << TABLE_BITS];
+    let (mut n_windows, mut n_again) = (0, 0);
+    for window in values.array_windows::<WINDOW>() {
+        let begin = hash(window[0]) ^ hash(window[1]).rotate_left(21);
+        if begin >> (u64::BITS - BEGIN_BITS) != 1 {
+            continue;
+        }
+        let whole = window.iter().fold(0u64, |sum, &v| (sum.rotate_left(23) ^ hash(v)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
+        let place = &mut seen[(whole >> (u64::BITS - TABLE_BITS)) as usize];
+        n_again += usize::from(*place == whole);
+        n_windows += 1;
+        *place = whole;
+    }
+    // Values of which hardly any window is one of those may all be alike.
+    n_windows < values.len() >> (BEGIN_BITS + 3) || n_again * PART > n_windows
+}
+
 fn serialise<I: Int>(values: &[I], base: i64, width: usize, planes: bool) -> Vec<u8> {
     let n = values.len();
     let mut out = vec![0; n * width];

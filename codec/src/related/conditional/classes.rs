@@ -1,5 +1,8 @@
 //! A column's values as contexts of others: classes of about equally many rows.
 
+use crate::simd::{self, Kernel};
+use std::cell::OnceCell;
+
 /// A class has this part of all rows; a value that more have, one to itself. So there are at most twice as many classes.
 const SHARES: usize = 64;
 pub(super) const MOST: usize = 2 * SHARES;
@@ -10,58 +13,30 @@ const CELL_BITS: u32 = 14;
 #[derive(Clone, Debug)]
 pub(crate) struct Classes {
     of_row: Vec<u8>,
+    n: usize,
     /// The finite values of each class lie between these.
-    extremes: Vec<(f64, f64)>,
+    extremes: OnceCell<Vec<(f64, f64)>>,
 }
 
 impl Classes {
     /// Of decoded values: the same from the same values everywhere. NaN has a place like any other value.
     pub fn new(values: &[f64]) -> Self {
-        let (mut min, mut max) = (u32::MAX, 0);
-        for &v in values {
-            let place = place(v);
-            (min, max) = (min.min(place), max.max(place));
-        }
-        let range = max.saturating_sub(min);
-        let shift = (u32::BITS - range.leading_zeros()).saturating_sub(CELL_BITS);
-        let cell = |v: f64| ((place(v) - min) >> shift) as usize;
-        let mut counts = vec![0u64; (range >> shift) as usize + 1];
-        values.iter().for_each(|&v| counts[cell(v)] += 1);
-        let (mut class, mut below, mut last) = (0u8, 0, None);
-        // Wide enough for any number of rows on any machine.
-        let (shares, n) = (SHARES as u64, values.len().max(1) as u64);
-        let of_cell = counts.iter().map(|&count| {
-            let share = below * shares / n;
-            if count > 0 && last.is_some_and(|last| last != share || count * shares >= n) {
-                class += 1;
-            }
-            last = if count > 0 { Some(share) } else { last };
-            below += count;
-            class
-        });
-        let of_cell: Vec<u8> = of_cell.collect();
-        let mut extremes = vec![(f64::INFINITY, f64::NEG_INFINITY); usize::from(class) + 1];
-        let class_of = |&v: &f64| {
-            let class = of_cell[cell(v)];
-            let (min, max) = &mut extremes[usize::from(class)];
-            // False for NaN.
-            if v.abs() < f64::INFINITY {
-                *min = if v < *min { v } else { *min };
-                *max = if v > *max { v } else { *max };
-            }
-            class
-        };
-        let of_row = values.iter().map(class_of).collect();
-        Self { of_row, extremes }
+        simd::run(Find { values })
     }
 
     /// With neighbouring classes put together until there are at most `most`.
     pub fn coarse(&self, most: usize) -> Coarse<'_> {
-        let n = self.extremes.len();
-        let n_coarse = n.min(most.max(1));
-        let of_class: Vec<u8> = (0..n).map(|class| (class * n_coarse / n) as u8).collect();
-        let mut places = vec![(f64::INFINITY, f64::NEG_INFINITY); n_coarse];
-        for (&class, &(min, max)) in of_class.iter().zip(&self.extremes) {
+        let n_coarse = self.n.min(most.max(1));
+        let of_class = (0..self.n).map(|class| (class * n_coarse / self.n) as u8).collect();
+        Coarse { of_row: &self.of_row, n: n_coarse, of_class, places: Vec::new() }
+    }
+
+    /// The same, with places within classes; `values` are those that the classes are of.
+    pub fn coarse_with_places(&self, most: usize, values: &[f64]) -> Coarse<'_> {
+        let mut coarse = self.coarse(most);
+        let mut places = vec![(f64::INFINITY, f64::NEG_INFINITY); coarse.n];
+        let extremes = self.extremes.get_or_init(|| self.find_extremes(values));
+        for (&class, &(min, max)) in coarse.of_class.iter().zip(extremes) {
             let place = &mut places[usize::from(class)];
             *place = (place.0.min(min), place.1.max(max));
         }
@@ -70,29 +45,90 @@ impl Classes {
             // Classes of one value, or of none that is finite, know nothing of places within them.
             if width > 0.0 && width < f64::INFINITY { (centre, 1.0 / width) } else { (0.0, 0.0) }
         });
-        Coarse { places: places.collect(), of_class, of_row: &self.of_row }
+        coarse.places = places.collect();
+        coarse
+    }
+
+    fn find_extremes(&self, values: &[f64]) -> Vec<(f64, f64)> {
+        let mut extremes = vec![(f64::INFINITY, f64::NEG_INFINITY); self.n];
+        for (&class, &v) in self.of_row.iter().zip(values) {
+            let (min, max) = &mut extremes[usize::from(class)];
+            // False for NaN.
+            if v.abs() < f64::INFINITY {
+                *min = if v < *min { v } else { *min };
+                *max = if v > *max { v } else { *max };
+            }
+        }
+        extremes
+    }
+}
+
+struct Find<'a> {
+    values: &'a [f64],
+}
+
+impl Kernel for Find<'_> {
+    type Output = Classes;
+
+    #[inline(always)]
+    fn run(self) -> Classes {
+        let values = self.values;
+        let mut places = vec![0; values.len()];
+        let (mut min, mut max) = (u32::MAX, 0);
+        for (place, &v) in places.iter_mut().zip(values) {
+            *place = place_of(v);
+            (min, max) = (min.min(*place), max.max(*place));
+        }
+        let range = max.saturating_sub(min);
+        let shift = (u32::BITS - range.leading_zeros()).saturating_sub(CELL_BITS);
+        let cell = |place: u32| (place.wrapping_sub(min) >> shift) as usize;
+        let mut counts = vec![0u64; (range >> shift) as usize + 1];
+        for &place in &places {
+            counts[cell(place)] += 1;
+        }
+        let (mut class, mut below, mut last) = (0u8, 0, None);
+        // Wide enough for any number of rows on any machine.
+        let (shares, n) = (SHARES as u64, values.len().max(1) as u64);
+        let mut of_cell = vec![0; counts.len()];
+        for (of_cell, count) in of_cell.iter_mut().zip(counts) {
+            if count > 0 {
+                let share = below * shares / n;
+                if last.is_some_and(|last| last != share || count * shares >= n) {
+                    class += 1;
+                }
+                last = Some(share);
+                below += count;
+            }
+            *of_cell = class;
+        }
+        let mut of_row = vec![0; values.len()];
+        for (class, &place) in of_row.iter_mut().zip(&places) {
+            *class = of_cell[cell(place)];
+        }
+        Classes { of_row, n: usize::from(class) + 1, extremes: OnceCell::new() }
     }
 }
 
 /// Classes of another number.
 pub(crate) struct Coarse<'a> {
     of_row: &'a [u8],
+    n: usize,
     of_class: Vec<u8>,
-    /// Of each class its centre, and the inverse of half its width.
+    /// Of each class its centre, and the inverse of half its width, if they are known.
     places: Vec<(f64, f64)>,
 }
 
 /// A single class, of rows that nothing is known of.
-pub(super) static ONE: Coarse<'static> = Coarse { of_row: &[], of_class: Vec::new(), places: Vec::new() };
+pub(super) static ONE: Coarse<'static> = Coarse { of_row: &[], n: 1, of_class: Vec::new(), places: Vec::new() };
 
 impl Coarse<'_> {
     pub fn n(&self) -> usize {
-        self.places.len().max(1)
+        self.n
     }
 
     #[inline(always)]
     pub fn class(&self, row: usize) -> usize {
-        if self.places.len() <= 1 { 0 } else { usize::from(self.of_class[usize::from(self.of_row[row])]) }
+        if self.n <= 1 { 0 } else { usize::from(self.of_class[usize::from(self.of_row[row])]) }
     }
 
     /// Tells contexts of these rows apart by their classes.
@@ -116,7 +152,7 @@ impl Coarse<'_> {
 
 /// Where a value lies among all: grows with it, rounded to 32 bits; NaN last.
 #[inline(always)]
-fn place(v: f64) -> u32 {
+fn place_of(v: f64) -> u32 {
     let bits = (v as f32).to_bits();
     let place = bits ^ (((bits as i32 >> 31) as u32) | 1 << 31);
     if v.is_nan() { u32::MAX } else { place }
@@ -138,12 +174,13 @@ mod tests {
         let classes = Classes::new(&many);
         let all = classes.coarse(MOST);
         assert_eq!((all.n(), all.class(0), all.class(99_999), all.class(50_500)), (64, 0, 63, 32));
-        let eight = classes.coarse(8);
+        let eight = classes.coarse_with_places(8, &many);
         for row in (0..100_000).step_by(997) {
             assert_eq!(eight.class(row), all.class(row) / 8);
             assert!(eight.place(eight.class(row), many[row]).abs() <= 1.0 + 1e-12);
         }
         assert_eq!(Classes::new(&[]).coarse(8).n(), 1);
-        assert_eq!(Classes::new(&[f64::NAN; 3]).coarse(8).place(0, f64::NAN), 0.0);
+        let nan = [f64::NAN; 3];
+        assert_eq!(Classes::new(&nan).coarse_with_places(8, &nan).place(0, f64::NAN), 0.0);
     }
 }

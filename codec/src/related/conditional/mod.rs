@@ -136,7 +136,11 @@ impl Plan {
         let mut parents = Vec::new();
         for &(column, most) in &self.parents {
             let column = decoded.look(column, self.are_differences)?;
-            parents.push((column.classes().coarse(most), column.values()));
+            let coarse = match self.kind {
+                Kind::Surface => column.classes().coarse_with_places(most, column.values()),
+                _ => column.classes().coarse(most),
+            };
+            parents.push((coarse, column.values()));
         }
         let prediction = match &self.kind {
             Kind::Formula(formula, deltas) => {
@@ -246,6 +250,7 @@ impl<'a> Integers<'a> {
 struct Trial<'a> {
     plan: &'a Plan,
     contexts: Vec<u16>,
+    n_contexts: usize,
     surface: Option<Surface>,
     coded: Coded,
 }
@@ -266,7 +271,7 @@ impl<'a> Trial<'a> {
             _ => rows.map(|(_, v)| v).collect(),
         };
         let coded = Coded::new(&integers, &contexts, given.n_contexts, pains)?;
-        Some(Self { plan, contexts, surface, coded })
+        Some(Self { plan, contexts, n_contexts: given.n_contexts, surface, coded })
     }
 
     /// What `scale` times as many rows will take, about.
@@ -275,19 +280,20 @@ impl<'a> Trial<'a> {
     /// statistical model identification", 1974): log2 e bits, over both.
     fn bits(&self, scale: f64) -> f64 {
         const BY_CHANCE: f64 = std::f64::consts::LOG2_E;
-        let mut seen = self.contexts.clone();
-        seen.sort_unstable();
-        seen.dedup();
+        let mut is_seen = vec![false; self.n_contexts];
+        self.contexts.iter().for_each(|&context| is_seen[usize::from(context)] = true);
+        let n_seen = is_seen.into_iter().filter(|&is_seen| is_seen).count();
         // The choice of a table for each context; a plane for each.
-        let n_parameters = seen.len() * if self.surface.is_some() { 1 + 3 } else { 1 };
+        let n_parameters = n_seen * if self.surface.is_some() { 1 + 3 } else { 1 };
         let (integers, front) = self.coded.bits();
         let surface = 8.0 * self.surface.as_ref().map_or(0, Surface::len_bytes) as f64;
         (integers + n_parameters as f64 * BY_CHANCE) * scale + front + surface
     }
 }
 
-/// Plans are compared by this many rows.
-const MOST_COMPARED: usize = 1 << 13;
+/// Plans are compared by a quarter of the rows, within these.
+const MIN_COMPARED: usize = 1 << 12;
+const MAX_COMPARED: usize = 1 << 13;
 
 /// Encodes a column whose parents have been decoded, by the best of these plans; nothing where its integers spread too far.
 pub(crate) fn encode(
@@ -304,10 +310,11 @@ pub(crate) fn encode(
         let given = Plan::resolve(plan, decoded, quantised.quantiser, part.dtype(), n, &evaluated)?;
         Ok(Trial::new(plan, &integers, &given, most, pains))
     };
-    let scale = n as f64 / n.min(MOST_COMPARED) as f64;
+    let n_compared = (n / 4).clamp(MIN_COMPARED, MAX_COMPARED);
+    let scale = n as f64 / n.min(n_compared) as f64;
     let mut best: Option<(f64, &Plan)> = None;
     for plan in plans.iter().filter(|_| plans.len() > 1) {
-        let bits = trial(plan, MOST_COMPARED, Pains::Few)?.map_or(f64::INFINITY, |trial| trial.bits(scale));
+        let bits = trial(plan, n_compared, Pains::Few)?.map_or(f64::INFINITY, |trial| trial.bits(scale));
         if best.is_none_or(|best| bits < best.0) {
             best = Some((bits, plan));
         }
