@@ -74,9 +74,12 @@ impl Column {
             return Search::Whole;
         }
         // They may lie anywhere.
-        let repeats = entropy::repeats_len(q) as f64;
-        let distribution = q.bits_per_value() / 8.0 * q.len() as f64;
-        if repeats * OF_REPEATS < len_bytes as f64 && repeats < distribution * OF_REPEATS {
+        let has_repeats = || {
+            let repeats = entropy::repeats_len(q) as f64;
+            let distribution = q.bits_per_value() / 8.0 * q.len() as f64;
+            repeats * OF_REPEATS < len_bytes as f64 && repeats < distribution * OF_REPEATS
+        };
+        if entropy::has_repeats(q) && has_repeats() {
             Search::Repeats
         } else if by_differences * OF_DISTRIBUTION < reached {
             Search::Quick

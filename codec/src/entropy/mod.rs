@@ -265,6 +265,14 @@ fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, shortlist: Shortlist) -> 
     best.unwrap_or_else(|| with_id(CONTEXT, context::encode(values, hints.lattice)))
 }
 
+/// Whether values may repeat more than by chance.
+pub(crate) fn has_repeats(values: &Ints) -> bool {
+    match values {
+        Ints::I32(v) => narrow::has_repeats(v),
+        Ints::I64(v) => narrow::has_repeats(v),
+    }
+}
+
 /// Bytes that the values take at little cost where they repeat.
 pub(crate) fn repeats_len(values: &Ints) -> usize {
     match values {

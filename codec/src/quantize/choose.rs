@@ -132,28 +132,30 @@ fn phase<I: Int>(values: &[I], specials: &Specials, step: u64, min: i64) -> i64 
 
 fn bits(elements: Elements<'_>, specials: &Specials) -> Quantised {
     let dtype = elements.dtype;
-    let pattern = |i: usize| bits_to_pattern(dtype, elements.bits(i));
+    let patterns: Vec<i64> = match dtype {
+        Dtype::F32 => elements.words::<4>().map(|w| bits_to_pattern(dtype, u32::from_le_bytes(w).into())).collect(),
+        Dtype::F64 => elements.words::<8>().map(|w| bits_to_pattern(dtype, u64::from_le_bytes(w))).collect(),
+        _ => (0..elements.len()).map(|i| bits_to_pattern(dtype, elements.bits(i))).collect(),
+    };
     // Values of a wider type that came from a narrower one share zeros at the end: 29 of them for f32 in f64.
     let mut used = 0u64;
-    for i in (0..elements.len()).filter(|&i| !specials.is_masked(i)) {
-        used |= pattern(i).unsigned_abs();
+    for (_, pattern) in patterns.iter().enumerate().filter(|&(i, _)| !specials.is_masked(i)) {
+        used |= pattern.unsigned_abs();
     }
     let shift = if used == 0 { 0 } else { used.trailing_zeros() };
     let mut exceptions = Vec::new();
     let mut last = 0;
-    let q = (0..elements.len())
-        .map(|i| {
-            if !specials.is_masked(i) {
-                last = pattern(i) >> shift;
-                // Patterns of special values that found no class.
-                if super::pattern_to_bits(dtype, pattern(i)) != elements.bits(i) {
-                    exceptions.push(i);
-                }
+    let q = patterns.into_iter().enumerate().map(|(i, pattern)| {
+        if !specials.is_masked(i) {
+            last = pattern >> shift;
+            // Patterns of special values that found no class.
+            if super::pattern_to_bits(dtype, pattern) != elements.bits(i) {
+                exceptions.push(i);
             }
-            last
-        })
-        .collect();
-    Quantised { quantiser: Quantiser::Bits { shift }, q, exceptions }
+        }
+        last
+    });
+    Quantised { quantiser: Quantiser::Bits { shift }, q: q.collect(), exceptions }
 }
 
 fn pattern(elements: Elements<'_>, specials: &Specials, rel: f64) -> Option<Quantised> {

@@ -258,18 +258,18 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     /// With about `most` rows; nothing where their integers spread too far.
     fn new(plan: &'a Plan, integers: &Integers<'_>, given: &Given<'_>, most: usize, pains: Pains) -> Option<Self> {
-        let rows = integers.rows(plan.are_differences, most);
-        let contexts = given.contexts(rows.clone().map(|(row, _)| row));
+        let (rows, mut integers): (Vec<usize>, Vec<i64>) = integers.rows(plan.are_differences, most).unzip();
+        let contexts = given.contexts(rows.iter().copied());
         let over = given.over();
-        let surface = (plan.kind == Kind::Surface).then(|| Surface::of(&over, rows.clone()));
-        let integers: Vec<i64> = match (&surface, &given.prediction) {
-            (Some(surface), _) => {
-                let centres = surface.centres(&over, rows.clone().map(|(row, _)| row));
-                rows.zip(centres).map(|((_, v), centre)| v.wrapping_sub(centre)).collect()
-            }
-            (_, Some(prediction)) => rows.map(|(row, v)| v.wrapping_sub(prediction.centre[row])).collect(),
-            _ => rows.map(|(_, v)| v).collect(),
-        };
+        let surface = (plan.kind == Kind::Surface)
+            .then(|| Surface::of(&over, rows.iter().copied().zip(integers.iter().copied())));
+        if let Some(surface) = &surface {
+            let centres = surface.centres(&over, rows.iter().copied());
+            integers.iter_mut().zip(centres).for_each(|(v, centre)| *v = v.wrapping_sub(centre));
+        } else if let Some(prediction) = &given.prediction {
+            integers.iter_mut().zip(&rows).for_each(|(v, &row)| *v = v.wrapping_sub(prediction.centre[row]));
+        }
+        drop(rows);
         let coded = Coded::new(&integers, &contexts, given.n_contexts, pains)?;
         Some(Self { plan, contexts, n_contexts: given.n_contexts, surface, coded })
     }

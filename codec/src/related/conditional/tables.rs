@@ -12,7 +12,7 @@ const ROWS_PER_CONTEXT: usize = 24;
 /// A table has to serve so many rows to be worth a trial.
 const ROWS_PER_TABLE: usize = 384;
 const MIN_ROWS: usize = 1 << 12;
-const MAX_ROWS: usize = 1 << 15;
+const MAX_ROWS: usize = 1 << 14;
 
 /// How well it is known which contexts are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Pains {
     fn rounds_and_rows(self, n_contexts: usize) -> (usize, usize) {
         match self {
             Self::Few => (2, MIN_ROWS),
-            Self::All => (4, (n_contexts * ROWS_PER_CONTEXT).clamp(MIN_ROWS, MAX_ROWS)),
+            Self::All => (3, (n_contexts * ROWS_PER_CONTEXT).clamp(MIN_ROWS, MAX_ROWS)),
         }
     }
 }
