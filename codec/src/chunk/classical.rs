@@ -84,7 +84,7 @@ const CLASSICAL: [Classical; 6] = [
 const QUICK: [u8; 3] = [candidate::QUANTISED, candidate::FITTED, candidate::INTERPOLATED];
 
 /// Parts with fewer values are encoded with every candidate.
-const MIN_SAMPLED: usize = 1 << 16;
+const MIN_SAMPLED: usize = 1 << 14;
 
 /// The candidates that take no longer than the coder behind them.
 pub(super) fn quickest(allowed: Candidates) -> Vec<&'static Classical> {
@@ -189,7 +189,9 @@ fn smallest_of_block(
 /// A block of some ten thousand values, as even as the part allows: its bytes and its shape.
 fn sample(part: &Part<'_>, (nth, of): (usize, usize)) -> (Vec<u8>, Vec<usize>) {
     let extents = working_extents(part.shape);
-    let wanted = (part.n_values() / 8).clamp(1 << 14, 1 << 15);
+    // Along one axis a block sees least.
+    let (share, least) = if extents.len() == 1 { (4, 1 << 13) } else { (16, 1 << 12) };
+    let wanted = (part.n_values() / share).clamp(least, 1 << 15);
     let mut cut = extents.clone();
     while cut.iter().product::<usize>() > wanted * 3 / 2 {
         // Rows are cut last: what lies at their ends is predicted worse.

@@ -9,10 +9,12 @@ use crate::entropy;
 use crate::error::Result;
 use crate::params::{Dtype, Effort};
 use crate::predict::search::bits_per_value;
+use crate::predict::stream::{self, Ints};
 use crate::quantize::{Quantised, quantise};
 use crate::related::conditional::{self, Kind, Plan, Survey};
 use crate::related::{self, Columns, Decoded, Formula};
 use crate::special::Specials;
+use std::ops::Range;
 
 /// Tables with more columns, or fewer rows, are not searched for parents.
 const MAX_COLUMNS: usize = 256;
@@ -49,6 +51,8 @@ impl Column {
         const OF_DISTRIBUTION: f64 = 0.9;
         /// Where differences take so much less, the column is a field of one axis.
         const SMOOTH: f64 = 0.6;
+        /// Tables in front weigh less on the whole than on some rows.
+        const OF_SAMPLE: f64 = 0.93;
         /// What a match finder saves beyond the distribution is repeats.
         const OF_REPEATS: f64 = 0.85;
         let q = &self.quantised.q;
@@ -81,11 +85,18 @@ impl Column {
         };
         if entropy::has_repeats(q) && has_repeats() {
             Search::Repeats
-        } else if by_differences * OF_DISTRIBUTION < reached {
+        } else if by_differences * OF_DISTRIBUTION < reached && self.quick_len(start..start + n) * OF_SAMPLE < reached {
             Search::Quick
         } else {
             Search::None
         }
+    }
+
+    /// Bytes that some of the rows take by the quickest coders.
+    fn quick_len(&self, rows: Range<usize>) -> f64 {
+        let some: Ints = rows.clone().map(|row| self.quantised.q.get(row)).collect();
+        let classes = self.specials.classes.get(rows.clone()).unwrap_or_default();
+        stream::encode(&some, &[some.len()], classes, Effort::Fast).len() as f64
     }
 
     /// What a reader gets from the quantised integers.

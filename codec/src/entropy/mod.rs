@@ -185,7 +185,7 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     // zstd's high levels take longer than all else together, so lower ones say whether they are worth it.
     let near = best + best / 32;
     let some_len = |level| narrow::quick_len(some, false, level);
-    let repeats_nearby = || some_len(1) <= best + best / 2 && some_len(5) <= best + best / 4 && some_len(12) <= best;
+    let repeats_nearby = || some_len(1) <= best + best / 2 && some_len(5) <= best + best / 4 && some_len(narrow::DEFAULT_LEVEL) <= best;
     /// How much larger the quickest zstd may be than what its highest levels have to beat.
     const OF_QUICKEST: f64 = 1.35;
     let mut repeats_share = 0.0;
@@ -196,7 +196,7 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
         n < values.len()
             && narrow::has_repeats(values)
             && whole(1) <= best * OF_QUICKEST
-            && whole(3) * some_len(12) as f64 <= best * some_len(3) as f64
+            && whole(3) * some_len(narrow::DEFAULT_LEVEL) as f64 <= best * some_len(3) as f64
     };
     let planes = || {
         let planes = |level| narrow::quick_len(some, true, level);
@@ -205,7 +205,7 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     if planes() {
         coders.push(SHUFFLED);
     } else if repeats_nearby() {
-        repeats_share = 0.95 * some_len(12) as f64 / some_len(1) as f64;
+        repeats_share = 0.95 * some_len(narrow::DEFAULT_LEVEL) as f64 / some_len(1) as f64;
         coders.push(NARROW);
     } else if repeats_afar() {
         repeats_share = 1.0 / OF_QUICKEST;

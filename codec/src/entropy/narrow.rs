@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::wire::{Reader, Writer};
 
+/// zstd's level at the default effort: from 10 on it searches trees where there are less than 256 KiB, for four times as long.
+pub(super) const DEFAULT_LEVEL: i32 = 9;
+
 /// The smallest value, and the bytes that hold every distance from it: 1, 2, 4 or 8.
 fn base_and_width<I: Int>(values: &[I]) -> (i64, usize) {
     let base = values.iter().min().map_or(0, |v| v.to_i64());
@@ -78,7 +81,7 @@ pub(super) fn encode<I: Int>(values: &[I], planes: bool, effort: Effort) -> Vec<
     let data = serialise(values, base, width, planes);
     let level = match effort {
         Effort::Fast => 3,
-        Effort::Default => 12,
+        Effort::Default => DEFAULT_LEVEL,
         Effort::Max => 19,
     };
     let mut out = Writer::default();
