@@ -185,7 +185,7 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     // zstd's high levels take longer than all else together, so lower ones say whether they are worth it.
     let near = best + best / 32;
     let some_len = |level| narrow::quick_len(some, false, level);
-    let repeats_nearby = || some_len(1) <= best + best / 2 && some_len(5) <= best + best / 4 && some_len(narrow::DEFAULT_LEVEL) <= best;
+    let repeats_nearby = || narrow::has_repeats(some) && some_len(1) <= best + best / 2 && some_len(5) <= best + best / 4 && some_len(narrow::DEFAULT_LEVEL) <= best;
     /// How much larger the quickest zstd may be than what its highest levels have to beat.
     const OF_QUICKEST: f64 = 1.35;
     let mut repeats_share = 0.0;

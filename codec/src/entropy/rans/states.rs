@@ -1,5 +1,6 @@
 //! The states that tokens are pushed into and popped from.
 
+use super::N_TOKENS;
 use super::tables::{Lookup, PROBABILITY_BITS, TOTAL, Table};
 use crate::error::{Error, Result};
 use crate::wire::{Reader, Writer};
@@ -8,20 +9,45 @@ use crate::wire::{Reader, Writer};
 const LEAST_STATE: u32 = 1 << 16;
 const N_STATES: usize = 4;
 
+/// A token's part of the states.
+#[derive(Clone, Copy)]
+struct Span {
+    frequency: u32,
+    start: u32,
+    /// `2^(32 + PROBABILITY_BITS) / frequency`, rounded up.
+    reciprocal: u64,
+}
+
+impl Span {
+    const SHIFT: u32 = 32 + PROBABILITY_BITS;
+
+    fn new(frequency: u32, start: u32) -> Self {
+        Self { frequency, start, reciprocal: (1u64 << Self::SHIFT).div_ceil(u64::from(frequency.max(1))) }
+    }
+
+    /// The state with the token in it, of one below `frequency << (32 - PROBABILITY_BITS)`.
+    #[inline(always)]
+    fn push(self, state: u32) -> u32 {
+        // Rounded up by less than the frequency, the reciprocal adds less than 1 / frequency to the quotient, which is exact
+        // therefore (T. Granlund, P. L. Montgomery, PLDI 1994, doi:10.1145/178243.178249); the product stays below 2^64.
+        let quotient = ((u64::from(state) * self.reciprocal) >> Self::SHIFT) as u32;
+        (quotient << PROBABILITY_BITS) + (state - quotient * self.frequency) + self.start
+    }
+}
+
 /// Codes tokens, each after the number of its table, in the order in which they are decoded.
 pub(crate) fn encode_tokens(
     tables: &[Table],
     coded: impl DoubleEndedIterator<Item = (u8, u8)> + ExactSizeIterator,
     out: &mut Writer,
 ) {
-    // Of each table and token, frequency and the sum of those before.
-    let spans: Vec<_> = tables
+    let spans: Vec<[Span; N_TOKENS]> = tables
         .iter()
         .map(|table| {
             let mut start = 0;
             table.frequencies.map(|f| {
-                let span = (f, start);
-                start = (start + f) & (TOTAL as u16 - 1);
+                let span = Span::new(f.into(), start);
+                start += u32::from(f);
                 span
             })
         })
@@ -29,14 +55,13 @@ pub(crate) fn encode_tokens(
     let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2);
     let mut states = [LEAST_STATE; N_STATES];
     for (i, (table, token)) in coded.enumerate().rev() {
-        let (frequency, start) = spans[usize::from(table)][usize::from(token)];
+        let span = spans[usize::from(table)][usize::from(token)];
         let state = &mut states[i % N_STATES];
-        if u64::from(*state) >= u64::from(frequency) << (32 - PROBABILITY_BITS) {
+        if u64::from(*state) >= u64::from(span.frequency) << (32 - PROBABILITY_BITS) {
             words.push(*state as u16);
             *state >>= 16;
         }
-        let f = u32::from(frequency);
-        *state = ((*state / f) << PROBABILITY_BITS) + *state % f + u32::from(start);
+        *state = span.push(*state);
     }
     for state in states {
         out.raw(&state.to_le_bytes());
@@ -91,5 +116,23 @@ impl<'a> States<'a> {
             return Err(Error::corrupt("rANS did not end with its bytes"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotients_are_exact() {
+        for frequency in 1..=TOTAL {
+            let span = Span::new(frequency, 0);
+            let end = u64::from(frequency) << (32 - PROBABILITY_BITS);
+            let near = (0..end).step_by(1 << 19).flat_map(|s| [s.wrapping_sub(1), s, s + 1, s + u64::from(frequency) - 1]);
+            for state in near.chain([end - 1, end - u64::from(frequency)]).filter(|&s| s < end) {
+                let state = state as u32;
+                assert_eq!(span.push(state), ((state / frequency) << PROBABILITY_BITS) + state % frequency, "{state}");
+            }
+        }
     }
 }
