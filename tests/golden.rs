@@ -353,6 +353,20 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
         params.fill = Some(bytes_of(dtype, -999.0));
         cases.push((format!("floating_{}d", shape.len()), params, values));
     }
+    // Nothing but for a place in each plane; some values taken out, and whole blocks of them.
+    let mut spot = |i: usize| {
+        let (z, y, x) = (i / 4000, i / 80 % 50, i % 80);
+        let is_near = (x + 5 * z).abs_diff(30).pow(2) + y.abs_diff(20).pow(2) < 90;
+        match i {
+            _ if x * y % 23 == 1 || (y == 33 && x < 40) => -1i32,
+            _ if is_near => (random() % 50) as i32,
+            _ => i32::from(random().is_multiple_of(300)),
+        }
+    };
+    let spots = (0..3 * 50 * 80).flat_map(|i| spot(i).to_le_bytes()).collect();
+    let mut params = Params::new(Dtype::I32, &[3, 50, 80], Bound::Lossless);
+    params.fill = Some((-1i32).to_le_bytes().to_vec());
+    cases.push(("sparse".into(), params, spots));
     for (name, params, _) in &mut cases {
         if name.starts_with("floating") {
             params.candidates = Candidates::only("floating").expect("it is one of them");
@@ -367,7 +381,7 @@ fn cases() -> Vec<(String, Params, Vec<u8>)> {
         if name.starts_with("conditional") || name == "wavelet_rans" {
             continue;
         }
-        if name == "rans_planes" {
+        if name == "rans_planes" || name == "sparse" {
             params.candidates = Candidates::only("quantised").expect("it is one of them");
             continue;
         }

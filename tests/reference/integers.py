@@ -8,6 +8,9 @@ from . import context, mixed, rans
 from .wire import need
 
 
+CODERS = {4: context.integers, 5: mixed.integers, 6: rans.integers, 7: mixed.sparse_integers}
+
+
 def head(reader, n):
     """Width, extents and orders."""
     width = reader.u8()
@@ -25,7 +28,7 @@ def coded(reader, out, width, extents):
     from .part import bytes_field, numbers
 
     coder = reader.u8()
-    need(coder <= 6, "unknown coder")
+    need(coder <= 7, "unknown coder")
     dtype = np.dtype(f"<i{width}")
     kept = np.flatnonzero(~out)
     residual = np.zeros(len(out), dtype)
@@ -45,7 +48,7 @@ def coded(reader, out, width, extents):
             data = np.frombuffer(data, "u1").reshape(w, -1).T.tobytes()
         found = (np.frombuffer(data, f"<u{w}").astype("u8") + np.uint64(base % 2**64)).view("i8")
     else:
-        found = np.array({4: context, 5: mixed, 6: rans}[coder].integers(reader.rest(), extents, out), "i8")
+        found = np.array(CODERS[coder](reader.rest(), extents, out), "i8")
     residual[kept] = found.astype(dtype)
     return residual
 

@@ -98,15 +98,47 @@ def z(v):
     return 2 if v % 4 == 0 else 1 - v % 2
 
 
-def integers(data, extents, out):
+class Blocks:
+    """Which stretches of the rows have anything but zeros in them."""
+
+    LENGTH = 16
+
+    def __init__(self, lattice, coder, out):
+        self.lattice, self.coder, self.out, self.full = lattice, coder, out, {}
+
+    def decide(self, x, y, plane):
+        k, first = x // self.LENGTH, plane * self.lattice.plane + y * self.lattice.nx + x
+        width = min(self.LENGTH, self.lattice.nx - x, len(self.out) - first)
+        near = ((plane, y, k - 1), (plane, y - 1, k), (plane, y - 1, k - 1), (plane, y - 1, k + 1), (plane - 1, y, k))
+        context = sum(self.full.get(place, 0) << 4 - i for i, place in enumerate(near))
+        is_coded = not all(self.out[first : first + width])
+        self.full[plane, y, k] = self.coder.single("block", context) if is_coded else 0
+
+    def is_full(self, x, y, plane):
+        if x % self.LENGTH == 0:
+            self.decide(x, y, plane)
+        return self.full[plane, y, x // self.LENGTH]
+
+
+def sparse_integers(data, extents, out):
+    return integers(data, extents, out, are_blocks=True)
+
+
+def integers(data, extents, out, are_blocks=False):
     lattice, found = Lattice(extents, len(out)), []
     coder = MixedCoder(data, 6)
     col, row = [0] * lattice.nx, 0
+    blocks = Blocks(lattice, coder, out)
     for i in range(len(out)):
         x, y, plane = i % lattice.nx, i % lattice.plane // lattice.nx, i // lattice.plane
         if x == 0:
             row = 0
+        is_full = not are_blocks or blocks.is_full(x, y, plane)
         if out[i]:
+            continue
+        if not is_full:
+            lattice.put(i, 0)
+            found.append(0)
             continue
         near = Neighbours(lattice, i)
         v = near.v

@@ -33,6 +33,26 @@ pub(crate) fn find(values: impl Iterator<Item = i64>, most: usize) -> Vec<i64> {
     some
 }
 
+/// The same of integers below `1 << 16`.
+pub(crate) fn find_small(values: &[u64], most: usize) -> Vec<i64> {
+    let mut occurs = vec![false; 1 << 16];
+    values.iter().for_each(|&v| occurs[(v & 0xffff) as usize] = true);
+    let some: Vec<i64> = (0..).zip(&occurs).filter(|(_, occurs)| **occurs).map(|(v, _)| v).take(most + 1).collect();
+    if some.len() > most { Vec::new() } else { some }
+}
+
+/// Each integer's rank among those that occur, which it is one of.
+pub(crate) fn rank(values: &mut [u64], occurring: &[i64]) {
+    let rank = |v: u64| occurring.partition_point(|&o| (o as u64) < v) as u64;
+    if occurring.last().is_none_or(|&last| last as u64 >= 1 << 16) {
+        values.iter_mut().for_each(|v| *v = rank(*v));
+        return;
+    }
+    let mut ranks = vec![0u16; 1 << 16];
+    (0..).zip(occurring).for_each(|(rank, &v)| ranks[v as usize] = rank);
+    values.iter_mut().for_each(|v| *v = ranks[(*v & 0xffff) as usize].into());
+}
+
 /// Writes rising integers; none where integers stand for themselves.
 pub(crate) fn write(occurring: &[i64], out: &mut Writer) {
     out.varint(occurring.len() as u64);

@@ -230,7 +230,7 @@ fn numbers_pay(part: &Part<'_>, to_beat: usize) -> bool {
     let size = part.dtype().size_bytes();
     let start = (part.n_values() - n) / 2 * size;
     let some = Elements::new(part.dtype(), &part.elements.bytes[start..start + n * size]);
-    if part.promise != Promise::Exact && to_beat < part.n_values() && are_many(some) {
+    if part.promise != Promise::Exact && to_beat < part.n_values() && all_differ(some) {
         return false;
     }
     let expected = numbers::sample_len(some, part.effort) as f64 * part.n_values() as f64 / n as f64;
@@ -239,7 +239,7 @@ fn numbers_pay(part: &Part<'_>, to_beat: usize) -> bool {
 
 /// Whether nearly all of these values, and nearly all distances from one to the next, occur once: then each takes more bits
 /// than their number has.
-fn are_many(some: Elements<'_>) -> bool {
+fn all_differ(some: Elements<'_>) -> bool {
     const FEW: usize = 1 << 10;
     let n = some.len().min(FEW);
     let values: Vec<f64> = Elements::new(some.dtype, &some.bytes[..n * some.dtype.size_bytes()]).to_numbers();

@@ -239,13 +239,13 @@ fn quantise_column(elements: Elements<'_>, specials: &Specials, promise: Promise
     let some: Vec<u8> = rows.iter().flat_map(|&row| &elements.bytes[row * size..][..size]).copied().collect();
     let some = Elements::new(elements.dtype, &some);
     let exact = quantise(some, &Specials::find(some, None), Promise::Exact);
-    let of_rows = |q: &dyn Fn(usize) -> i64, rows: &mut dyn Iterator<Item = usize>| spacing_bits(rows.map(q).collect());
-    let bits = of_rows(&|row| quantised.q.get(row), &mut rows.iter().copied());
-    if of_rows(&|k| exact.q.get(k), &mut (0..rows.len())) >= bits {
+    let bits_of_rows = |quantised: &Quantised| spacing_bits(rows.iter().map(|&row| quantised.q.get(row)).collect());
+    let bits = bits_of_rows(&quantised);
+    if spacing_bits((0..rows.len()).map(|k| exact.q.get(k)).collect()) >= bits {
         return quantised;
     }
     let exact = quantise(elements, specials, Promise::Exact);
-    if of_rows(&|row| exact.q.get(row), &mut rows.iter().copied()) < bits { exact } else { quantised }
+    if bits_of_rows(&exact) < bits { exact } else { quantised }
 }
 
 /// Bits that integers like these take by themselves, by the distances of those that lie near each other (O. Vasicek, "A test

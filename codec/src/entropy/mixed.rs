@@ -105,10 +105,8 @@ fn process_plain<C: BitCoder, I: Int, const BLOCKS: bool>(
                         classes[positions].iter().filter(|&&class| class == 0).count()
                     };
                     let is_zero = |k| values.get(k) == I::default();
-                    is_full = n_coded > 0 && {
-                        let is_full = !C::DECODES && !(next..next + n_coded).all(is_zero);
-                        blocks.code(coder, y, x / BLOCK, is_full)
-                    };
+                    let has_others = !C::DECODES && !(next..next + n_coded).all(is_zero);
+                    is_full = blocks.code(coder, y, x / BLOCK, n_coded > 0, has_others);
                     next += if is_full { 0 } else { n_coded };
                 }
                 if BLOCKS && !is_full {
@@ -191,7 +189,7 @@ fn process_plain<C: BitCoder, I: Int, const BLOCKS: bool>(
 
 /// Which blocks have something other than zeros in them, and how likely that is next to others.
 struct Blocks {
-    /// Of this plane, and until it is overwritten of the one before: a margin of one on each side of a row and a row above.
+    /// Of this plane, and until they come of the one before: a margin of one on each side of a row and a row above.
     full: Vec<bool>,
     stride: usize,
     counters: [Counter; 1 << 5],
@@ -204,13 +202,13 @@ impl Blocks {
     }
 
     #[inline(always)]
-    fn code<C: BitCoder>(&mut self, coder: &mut C, y: usize, x: usize, is_full: bool) -> bool {
+    fn code<C: BitCoder>(&mut self, coder: &mut C, y: usize, x: usize, is_coded: bool, is_full: bool) -> bool {
         let at = (y + 1) * self.stride + x + 1;
         let north = at - self.stride;
         let near = [self.full[at - 1], self.full[north], self.full[north - 1], self.full[north + 1]];
         let before = self.full[at];
         let context = near.into_iter().chain([before]).fold(0, |context, bit| 2 * context + usize::from(bit));
-        let is_full = single(coder, &mut self.counters[context], is_full);
+        let is_full = is_coded && single(coder, &mut self.counters[context], is_full);
         self.full[at] = is_full;
         is_full
     }
@@ -229,11 +227,7 @@ pub(super) fn encode<I: Int, const BLOCKS: bool>(values: &[I], lattice: Lattice<
     coder.finish()
 }
 
-pub(super) fn decode<I: Int, const BLOCKS: bool>(
-    payload: &[u8],
-    n: usize,
-    lattice: Lattice<'_>,
-) -> Result<Vec<I>> {
+pub(super) fn decode<I: Int, const BLOCKS: bool>(payload: &[u8], n: usize, lattice: Lattice<'_>) -> Result<Vec<I>> {
     // A decision takes 2^-15.5 bits at least; with fewer bytes than that the stream cannot hold the values.
     let n_decisions = if BLOCKS { n / BLOCK } else { n };
     if n_decisions >> 19 > payload.len() + 8 {

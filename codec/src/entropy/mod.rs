@@ -92,9 +92,7 @@ pub(crate) fn encode<I: Int>(values: &[I], hints: Hints<'_>) -> Vec<u8> {
         Effort::Fast if values.len() < 64 => smallest(values, hints, &[PCO, NARROW]),
         Effort::Fast => smallest(values, hints, &[quick_coder(values, hints)]),
         Effort::Max => smallest(values, hints, &[RANS, CONTEXT, MIXED, SPARSE, PCO, NARROW, SHUFFLED]),
-        Effort::Default => {
-            smallest_of(values, hints, shortlist(values, hints))
-        }
+        Effort::Default => smallest_of(values, hints, shortlist(values, hints)),
     }
 }
 
@@ -171,13 +169,12 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
         let beside = if let Beside::Bytes(n) = hints.beside { (n as f64 * share) as usize } else { 0 };
         let least_gain = if hints.beside == Beside::Network { 0 } else { (context_len + beside) / 25 };
         let coder = if rans_len <= context_len + least_gain { RANS } else { CONTEXT };
-        // Mixing takes ten times as long for each decision, which matters little where a value takes hardly an eighth of a bit.
+        // Mixing takes ten times as long for each decision, which matters little where a value takes hardly an eighth of a bit,
         // and nothing where there are zeros and little else. It learns more slowly than a sample shows.
         let is_empty = mixed::empty_share(some) > 0.75;
-        let enough = if is_empty { contexts + contexts / 8 } else { contexts - (contexts + beside).min(25 * contexts) / 25 };
-        let is_sparse = is_empty || contexts < n / 64;
-        let mixes = is_sparse && mixed::encode::<I, true>(some, lattice).len() < enough;
-        coders.push(if mixes { SPARSE } else { coder });
+        let enough = if is_empty { contexts + contexts / 8 } else { contexts.saturating_sub((contexts + beside) / 25) };
+        let is_sparse = (is_empty || contexts < n / 64) && mixed::encode::<I, true>(some, lattice).len() < enough;
+        coders.push(if is_sparse { SPARSE } else { coder });
     }
     if pco < contexts - contexts / 32 {
         coders.push(PCO);
@@ -185,7 +182,12 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     // zstd's high levels take longer than all else together, so lower ones say whether they are worth it.
     let near = best + best / 32;
     let some_len = |level| narrow::quick_len(some, false, level);
-    let repeats_nearby = || narrow::has_repeats(some) && some_len(1) <= best + best / 2 && some_len(5) <= best + best / 4 && some_len(narrow::DEFAULT_LEVEL) <= best;
+    let repeats_nearby = || {
+        narrow::has_repeats(some)
+            && some_len(1) <= best + best / 2
+            && some_len(5) <= best + best / 4
+            && some_len(narrow::DEFAULT_LEVEL) <= best
+    };
     /// How much larger the quickest zstd may be than what its highest levels have to beat.
     const OF_QUICKEST: f64 = 1.35;
     let mut repeats_share = 0.0;
@@ -240,7 +242,8 @@ fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, shortlist: Shortlist) -> 
     for coder in coders {
         let least = best.as_ref().map_or(usize::MAX, Vec::len);
         // The high level takes ten times as long as the quickest.
-        let is_hopeless = || repeats_share > 0.0 && repeats_share * narrow::quick_len(values, false, 1) as f64 > least as f64;
+        let is_hopeless =
+            || repeats_share > 0.0 && repeats_share * narrow::quick_len(values, false, 1) as f64 > least as f64;
         if coder == NARROW && best.is_some() && is_hopeless() {
             continue;
         }

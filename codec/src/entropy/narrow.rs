@@ -45,12 +45,13 @@ pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
     let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut seen = vec![0u64; 1 << TABLE_BITS];
     let (mut n_windows, mut n_again) = (0, 0);
-    for window in values.array_windows::<WINDOW>() {
+    for window in values.windows(WINDOW) {
         let begin = hash(window[0]) ^ hash(window[1]).rotate_left(21);
         if begin >> (u64::BITS - BEGIN_BITS) != 1 {
             continue;
         }
-        let whole = window.iter().fold(0u64, |sum, &v| (sum.rotate_left(23) ^ hash(v)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
+        let whole =
+            window.iter().fold(0u64, |sum, &v| (sum.rotate_left(23) ^ hash(v)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
         let place = &mut seen[(whole >> (u64::BITS - TABLE_BITS)) as usize];
         n_again += usize::from(*place == whole);
         n_windows += 1;

@@ -128,7 +128,8 @@ mod tests {
         for frequency in 1..=TOTAL {
             let span = Span::new(frequency, 0);
             let end = u64::from(frequency) << (32 - PROBABILITY_BITS);
-            let near = (0..end).step_by(1 << 19).flat_map(|s| [s.wrapping_sub(1), s, s + 1, s + u64::from(frequency) - 1]);
+            let near =
+                (0..end).step_by(1 << 19).flat_map(|s| [s.wrapping_sub(1), s, s + 1, s + u64::from(frequency) - 1]);
             for state in near.chain([end - 1, end - u64::from(frequency)]).filter(|&s| s < end) {
                 let state = state as u32;
                 assert_eq!(span.push(state), ((state / frequency) << PROBABILITY_BITS) + state % frequency, "{state}");

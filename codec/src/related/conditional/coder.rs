@@ -28,18 +28,25 @@ pub(super) struct Coded {
 
 impl Coded {
     /// Integers, each with a context below `n_contexts`; nothing where they spread too far, or there are none.
-    pub fn new(integers: &[i64], contexts: &[u16], n_contexts: usize, pains: Pains) -> Option<Self> {
+    pub fn new(integers: Vec<i64>, contexts: &[u16], n_contexts: usize, pains: Pains) -> Option<Self> {
         let (&base, &most) = (integers.iter().min()?, integers.iter().max()?);
-        let mut codes: Vec<u64> = integers.iter().map(|v| v.wrapping_sub(base) as u64).collect();
         let mut largest = most.wrapping_sub(base) as u64;
-        let mut occurring = occurring::find(integers.iter().copied(), (integers.len() / ROWS_PER_RANK).min(MOST_RANKS));
-        occurring.iter_mut().for_each(|v| *v = v.wrapping_sub(base));
+        // In their place.
+        let mut codes: Vec<u64> = integers.into_iter().map(|v| v.wrapping_sub(base) as u64).collect();
+        let most_ranks = (codes.len() / ROWS_PER_RANK).min(MOST_RANKS);
+        let mut occurring = if largest >> 16 == 0 {
+            occurring::find_small(&codes, most_ranks)
+        } else {
+            let mut occurring = occurring::find(codes.iter().map(|&v| base.wrapping_add(v as i64)), most_ranks);
+            occurring.iter_mut().for_each(|v| *v = v.wrapping_sub(base));
+            occurring
+        };
         // Where they lie close, they stand for themselves.
         if occurring.len() as u64 > largest / 2 {
             occurring.clear();
         }
         if !occurring.is_empty() {
-            codes.iter_mut().for_each(|v| *v = occurring.partition_point(|&o| (o as u64) < *v) as u64);
+            occurring::rank(&mut codes, &occurring);
             largest = occurring.len() as u64 - 1;
         }
         let intervals = Intervals::of(&codes, u64::BITS - largest.leading_zeros())?;
@@ -200,7 +207,7 @@ mod tests {
 
     fn round_trip(integers: &[i64], contexts: &[u16], n_contexts: usize) -> Option<usize> {
         let mut out = Writer::default();
-        let coded = Coded::new(integers, contexts, n_contexts, Pains::All)?;
+        let coded = Coded::new(integers.to_vec(), contexts, n_contexts, Pains::All)?;
         coded.write(contexts, &mut out)?;
         let (integers_bits, front_bits) = coded.bits();
         let estimate = (integers_bits + front_bits) / 8.0;
@@ -244,7 +251,7 @@ mod tests {
         assert!(round_trip(&[i64::MIN, i64::MAX], &[0, 0], 1).is_none());
         assert!(round_trip(&[], &[], 1).is_none());
         let contexts = vec![0; 1 << 24];
-        let alike = Coded::new(&vec![5; 1 << 24], &contexts, 1, Pains::All).unwrap();
+        let alike = Coded::new(vec![5; 1 << 24], &contexts, 1, Pains::All).unwrap();
         assert!(alike.write(&contexts, &mut Writer::default()).is_none());
     }
 
@@ -252,7 +259,7 @@ mod tests {
     fn rows_left_out_take_no_bytes() {
         const ROWS: usize = 1 << 22;
         let mut out = Writer::default();
-        Coded::new(&[1, 2, 1, 2], &[0; 4], 1, Pains::All).unwrap().write(&[0; 4], &mut out).unwrap();
+        Coded::new(vec![1, 2, 1, 2], &[0; 4], 1, Pains::All).unwrap().write(&[0; 4], &mut out).unwrap();
         assert!(out.bytes.len() < ROWS >> MAX_VALUES_PER_BYTE_LOG2, "{} bytes", out.bytes.len());
         let mut classes = vec![1; ROWS];
         classes[ROWS - 4..].fill(0);

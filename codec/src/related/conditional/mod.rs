@@ -221,11 +221,16 @@ impl<'a> Integers<'a> {
         Self { plain, differences: OnceCell::new(), classes }
     }
 
-    /// Of all rows, or of about `most` of them: each row's number and integer.
-    fn rows(&self, are_differences: bool, most: usize) -> impl Iterator<Item = (usize, i64)> + Clone {
-        let integers = if are_differences { self.differences() } else { &self.plain };
-        let rows = some_rows(integers.len(), most);
-        rows.filter(|&row| self.is_coded(row)).map(|row| (row, integers[row]))
+    /// Of all rows, or of their differences.
+    fn of(&self, are_differences: bool) -> &[i64] {
+        if are_differences { self.differences() } else { &self.plain }
+    }
+
+    /// About `most` of the rows that are coded.
+    fn rows(&self, most: usize) -> Vec<usize> {
+        let mut rows = Vec::with_capacity(most.min(self.plain.len()));
+        rows.extend(some_rows(self.plain.len(), most).filter(|&row| self.is_coded(row)));
+        rows
     }
 
     fn is_coded(&self, row: usize) -> bool {
@@ -258,19 +263,33 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     /// With about `most` rows; nothing where their integers spread too far.
     fn new(plan: &'a Plan, integers: &Integers<'_>, given: &Given<'_>, most: usize, pains: Pains) -> Option<Self> {
-        let (rows, mut integers): (Vec<usize>, Vec<i64>) = integers.rows(plan.are_differences, most).unzip();
-        let contexts = given.contexts(rows.iter().copied());
+        let all = integers.of(plan.are_differences);
+        if most >= all.len() && integers.classes.is_empty() {
+            return Self::of(plan, all.to_vec(), 0..all.len(), given, pains);
+        }
+        let rows = integers.rows(most);
+        Self::of(plan, rows.iter().map(|&row| all[row]).collect(), rows.iter().copied(), given, pains)
+    }
+
+    /// With these rows and their integers.
+    fn of(
+        plan: &'a Plan,
+        mut integers: Vec<i64>,
+        rows: impl Iterator<Item = usize> + Clone,
+        given: &Given<'_>,
+        pains: Pains,
+    ) -> Option<Self> {
+        let contexts = given.contexts(rows.clone());
         let over = given.over();
-        let surface = (plan.kind == Kind::Surface)
-            .then(|| Surface::of(&over, rows.iter().copied().zip(integers.iter().copied())));
+        let surface =
+            (plan.kind == Kind::Surface).then(|| Surface::of(&over, rows.clone().zip(integers.iter().copied())));
         if let Some(surface) = &surface {
-            let centres = surface.centres(&over, rows.iter().copied());
+            let centres = surface.centres(&over, rows);
             integers.iter_mut().zip(centres).for_each(|(v, centre)| *v = v.wrapping_sub(centre));
         } else if let Some(prediction) = &given.prediction {
-            integers.iter_mut().zip(&rows).for_each(|(v, &row)| *v = v.wrapping_sub(prediction.centre[row]));
+            integers.iter_mut().zip(rows).for_each(|(v, row)| *v = v.wrapping_sub(prediction.centre[row]));
         }
-        drop(rows);
-        let coded = Coded::new(&integers, &contexts, given.n_contexts, pains)?;
+        let coded = Coded::new(integers, &contexts, given.n_contexts, pains)?;
         Some(Self { plan, contexts, n_contexts: given.n_contexts, surface, coded })
     }
 

@@ -111,7 +111,8 @@ impl Survey {
         let rows: Vec<(usize, i64)> = some.filter(is_coded).map(|r| (r, q(r))).collect();
         let scale = self.n_rows as f64 / self.rows.len() as f64;
         let columns = best.iter().map(|&c| decoded.look(c, self.are_differences)).collect::<Result<Vec<_>>>()?;
-        let coarse: Vec<Coarse> = columns.iter().map(|column| column.classes().coarse_with_places(PIECES, column.values())).collect();
+        let coarse: Vec<Coarse> =
+            columns.iter().map(|column| column.classes().coarse_with_places(PIECES, column.values())).collect();
         let estimate = |first: usize, second: Option<usize>| {
             let values = |k: usize| columns[k].values();
             let classes = [&coarse[first], second.map_or(&ONE, |second| &coarse[second])];
