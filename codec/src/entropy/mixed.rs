@@ -296,6 +296,30 @@ mod tests {
     }
 
     #[test]
+    fn emptiness_takes_few_decisions() {
+        let mut seed = 11;
+        // 64 planes of 100 x 130, a place in each; rows end within a block.
+        let extents = [64, 100, 130];
+        let mut values = vec![0i32; extents.iter().product()];
+        for z in 0..64 {
+            for (y, x) in (20..30).flat_map(|y| (z..z + 20).map(move |x| (y, x))) {
+                values[(z * 100 + y) * 130 + x] = (noise(&mut seed) % 9) as i32 - 4;
+            }
+        }
+        let lattice = Lattice { extents: &extents, classes: &[] };
+        round_trip(&values, &extents, &[]);
+        let [blocks, all] = [encode::<_, true>(&values, lattice).len(), encode::<_, false>(&values, lattice).len()];
+        assert!(blocks < all + all / 50, "{blocks}, {all}");
+        assert!((0.9..1.0).contains(&empty_share(&values)));
+        // Whole blocks are left out, and blocks that would not have been empty.
+        let classes: Vec<u8> = (0..values.len()).map(|i| u8::from(i / 64 % 3 == 0 || i % 5 == 1)).collect();
+        let coded: Vec<i32> = values.iter().zip(&classes).filter(|(_, c)| **c == 0).map(|(v, _)| *v).collect();
+        round_trip(&coded, &extents, &classes);
+        // As many zeros as anybody may want take hardly a byte.
+        assert!(encode::<_, true>(&vec![0i32; 1 << 20], Lattice { extents: &[1 << 20], classes: &[] }).len() < 8);
+    }
+
+    #[test]
     fn damage_is_an_error_or_other_values_but_never_a_crash() {
         let mut seed = 3;
         let values: Vec<i64> = (0..300).map(|_| (noise(&mut seed) >> (noise(&mut seed) % 60)) as i64).collect();

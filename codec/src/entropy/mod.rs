@@ -138,7 +138,8 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     let n = some.len();
     if some.iter().all(|v| *v == some[0]) {
         // What there is lies elsewhere.
-        return Shortlist { coders: vec![SPARSE, NARROW], repeats_share: 0.7, ..Shortlist::default() };
+        let coder = if some[0] == I::default() { SPARSE } else { CONTEXT };
+        return Shortlist { coders: vec![coder, NARROW], repeats_share: 0.7, ..Shortlist::default() };
     }
     let lattice = Lattice { extents: &extents, classes: &[] };
     let mut done = Vec::new();
@@ -247,25 +248,26 @@ fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, shortlist: Shortlist) -> 
         if coder == NARROW && best.is_some() && is_hopeless() {
             continue;
         }
-        let already = done.iter().position(|d| d.0 == coder).map(|at| done.swap_remove(at).1);
-        let payload = match coder {
-            _ if already.is_some() => already.unwrap_or_default(),
-            PCO => pcodec::encode(values, hints),
-            NARROW => narrow::encode(values, false, hints.effort),
-            SHUFFLED => narrow::encode(values, true, hints.effort),
-            MIXED => mixed::encode::<I, false>(values, hints.lattice),
-            SPARSE => mixed::encode::<I, true>(values, hints.lattice),
-            RANS => match rans::encode(values, hints.lattice) {
-                Some((payload, _)) => payload,
-                None => continue,
-            },
-            _ => context::encode(values, hints.lattice),
-        };
+        let done = done.iter().position(|d| d.0 == coder).map(|at| done.swap_remove(at).1);
+        let Some(payload) = done.or_else(|| encode_with(coder, values, hints)) else { continue };
         if payload.len() + 1 < least {
             best = Some(with_id(coder, payload));
         }
     }
     best.unwrap_or_else(|| with_id(CONTEXT, context::encode(values, hints.lattice)))
+}
+
+/// What a coder makes of values, if it takes them.
+fn encode_with<I: Int>(coder: u8, values: &[I], hints: Hints<'_>) -> Option<Vec<u8>> {
+    Some(match coder {
+        PCO => pcodec::encode(values, hints),
+        NARROW => narrow::encode(values, false, hints.effort),
+        SHUFFLED => narrow::encode(values, true, hints.effort),
+        MIXED => mixed::encode::<I, false>(values, hints.lattice),
+        SPARSE => mixed::encode::<I, true>(values, hints.lattice),
+        RANS => rans::encode(values, hints.lattice)?.0,
+        _ => context::encode(values, hints.lattice),
+    })
 }
 
 /// Whether values may repeat more than by chance.
