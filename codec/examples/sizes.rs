@@ -1,4 +1,5 @@
-//! Prints what a chunk of a raw little-endian file takes, with the best speeds of a few runs: `sizes FILE DTYPE SHAPE BOUND [columns]`, for example
+//! Prints what a chunk of a raw little-endian file takes, and its speeds by the clock, the best of a few runs:
+//! `sizes FILE DTYPE SHAPE BOUND [columns]`, for example
 //! `cargo run --release -p baler-codec --example sizes -- field.f32 float32 64x128 rel=1e-3`.
 
 use baler_codec::{Bound, Dtype, Limits, Params, Registry, check, decode, describe, encode};

@@ -131,7 +131,7 @@ fn coding(q: &[i32]) -> Vec<Kernel> {
     let n_bytes = 4 * q.len();
     let lattice = Lattice { extents: &EXTENTS, classes: &[] };
     let hints = Hints { effort: Effort::Default, is_residual: true, lattice, beside: Beside::Nothing };
-    [entropy::PCO, entropy::NARROW, entropy::CONTEXT, entropy::MIXED, entropy::RANS]
+    [entropy::PCO, entropy::NARROW, entropy::CONTEXT, entropy::MIXED, entropy::RANS, entropy::SPARSE]
         .into_iter()
         .flat_map(|coder| {
             let (n, values) = (residual.len(), residual.clone());

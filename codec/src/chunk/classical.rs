@@ -119,13 +119,7 @@ pub(super) fn shortlist(part: &Part<'_>, candidates: Candidates) -> Vec<&'static
 fn smallest_of_sample(part: &Part<'_>, tried: &[&'static Classical]) -> Option<Vec<&'static Classical>> {
     // From the middle, unless there is nothing.
     const PLACES: [(usize, usize); 5] = [(1, 2), (1, 4), (3, 4), (1, 8), (7, 8)];
-    PLACES.into_iter().find_map(|place| {
-        let mut smallest = smallest_of_block(part, tried, place)?;
-        // A block from elsewhere says little of the whole.
-        let quantised = tried.iter().find(|c| c.method == candidate::QUANTISED && place != PLACES[0]);
-        smallest.extend(quantised.filter(|c| smallest.iter().all(|s| s.method != c.method)));
-        Some(smallest)
-    })
+    PLACES.into_iter().find_map(|place| smallest_of_block(part, tried, place, place == PLACES[0]))
 }
 
 /// The same for the block at this fraction of each axis.
@@ -133,6 +127,7 @@ fn smallest_of_block(
     part: &Part<'_>,
     tried: &[&'static Classical],
     place: (usize, usize),
+    is_middle: bool,
 ) -> Option<Vec<&'static Classical>> {
     let (bytes, shape) = sample(part, place);
     let elements = Elements::new(part.dtype(), &bytes);
@@ -172,17 +167,13 @@ fn smallest_of_block(
         costs.retain(|c| c.1.method != candidate::FLOATING);
     }
     costs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let is_near = |&(bytes, c): &(f64, &Classical)| bytes < least * (c.margin)(part.promise);
-    let mut near: Vec<&Classical> =
-        costs.iter().enumerate().filter(|(k, c)| *k == 0 || is_near(c)).map(|(_, c)| c.1).collect();
-    // Where hardly anything is left, the sample has seen hardly anything.
-    if least * 256.0 < whole as f64 {
-        near = costs
-            .iter()
-            .filter(|(bytes, c)| *bytes < least * 1.3 || c.method == candidate::QUANTISED)
-            .map(|c| c.1)
-            .collect();
-    }
+    // Where hardly anything is left, the block has seen hardly anything; one from elsewhere says little of the whole.
+    let is_rest = least * 256.0 < whole as f64;
+    let is_tried = |&(k, &(bytes, c)): &(usize, &(f64, &'static Classical))| {
+        let margin = if is_rest { 1.3 } else { (c.margin)(part.promise) };
+        k == 0 || bytes < least * margin || (c.method == candidate::QUANTISED && (is_rest || !is_middle))
+    };
+    let near: Vec<_> = costs.iter().enumerate().filter(is_tried).map(|(_, &(_, c))| c).collect();
     (!near.is_empty()).then_some(near)
 }
 
@@ -237,8 +228,8 @@ fn numbers_pay(part: &Part<'_>, to_beat: usize) -> bool {
     expected < to_beat as f64 * 1.1
 }
 
-/// Whether nearly all of these values, and nearly all distances from one to the next, occur once: then each takes more bits
-/// than their number has.
+/// Whether nearly all of some thousand values, and nearly all distances from one to the next, occur once: such values have
+/// about as many bits as their number, 10, and more than the byte each that they would have to stay below.
 fn all_differ(some: Elements<'_>) -> bool {
     const FEW: usize = 1 << 10;
     let n = some.len().min(FEW);

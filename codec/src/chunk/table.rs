@@ -78,12 +78,12 @@ impl Column {
             return Search::Whole;
         }
         // They may lie anywhere.
-        let has_repeats = || {
+        let repeats_pay = || {
             let repeats = entropy::repeats_len(q) as f64;
             let distribution = q.bits_per_value() / 8.0 * q.len() as f64;
             repeats * OF_REPEATS < len_bytes as f64 && repeats < distribution * OF_REPEATS
         };
-        if entropy::has_repeats(q) && has_repeats() {
+        if entropy::has_repeats(q) && repeats_pay() {
             Search::Repeats
         } else if by_differences * OF_DISTRIBUTION < reached && self.quick_len(start..start + n) * OF_SAMPLE < reached {
             Search::Quick

@@ -96,9 +96,10 @@ fn process_plain<C: BitCoder, I: Int, const BLOCKS: bool>(
             current[row..row + nx].fill(0);
             let mut along = 0u32;
             let mut is_full = true;
-            for x in 0..nx.min(n - row_start) {
+            let len = nx.min(n - row_start);
+            for x in 0..len {
                 if BLOCKS && x % BLOCK == 0 {
-                    let positions = row_start + x..row_start + nx.min(n - row_start).min(x + BLOCK);
+                    let positions = row_start + x..row_start + len.min(x + BLOCK);
                     let n_coded = if classes.is_empty() {
                         positions.len()
                     } else {

@@ -119,9 +119,12 @@ struct Shortlist {
     /// What takes longest comes last.
     coders: Vec<u8>,
     done: Vec<(u8, Vec<u8>)>,
-    /// Bytes of [`NARROW`] over those of the quickest zstd, at least about.
-    repeats_share: f64,
+    /// Bytes that [`NARROW`] takes at least, about, for what the quickest zstd takes; 0 where that is not known.
+    least_narrow: f64,
 }
+
+/// How much larger the quickest zstd may be than what its higher levels have to beat.
+const OF_QUICKEST: f64 = 1.35;
 
 /// Judged from values in the middle.
 fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
@@ -132,14 +135,15 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
         if narrow::quick_len(values, false, 3) <= context.len() + context.len() / 4 {
             coders.push(NARROW);
         }
-        return Shortlist { coders, done: vec![(CONTEXT, context)], repeats_share: 0.0 };
+        return Shortlist { coders, done: vec![(CONTEXT, context)], least_narrow: 0.0 };
     }
     let (some, extents) = middle(values, hints.lattice, SAMPLE);
     let n = some.len();
     if some.iter().all(|v| *v == some[0]) {
         // What there is lies elsewhere.
         let coder = if some[0] == I::default() { SPARSE } else { CONTEXT };
-        return Shortlist { coders: vec![coder, NARROW], repeats_share: 0.7, ..Shortlist::default() };
+        let least_narrow = 0.7 * narrow::quick_len(values, false, 1) as f64;
+        return Shortlist { coders: vec![coder, NARROW], least_narrow, ..Shortlist::default() };
     }
     let lattice = Lattice { extents: &extents, classes: &[] };
     let mut done = Vec::new();
@@ -183,38 +187,35 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     // zstd's high levels take longer than all else together, so lower ones say whether they are worth it.
     let near = best + best / 32;
     let some_len = |level| narrow::quick_len(some, false, level);
+    let whole_len = |level| narrow::quick_len(values, false, level) as f64;
     let repeats_nearby = || {
         narrow::has_repeats(some)
             && some_len(1) <= best + best / 2
             && some_len(5) <= best + best / 4
             && some_len(narrow::DEFAULT_LEVEL) <= best
     };
-    /// How much larger the quickest zstd may be than what its highest levels have to beat.
-    const OF_QUICKEST: f64 = 1.35;
-    let mut repeats_share = 0.0;
-    // Whole blocks may come again farther away than the sample reaches.
+    // Whole blocks may come again farther away than the sample reaches: what the quickest zstd takes for all.
     let repeats_afar = || {
         let best = best as f64 * values.len() as f64 / n as f64;
-        let whole = |level| narrow::quick_len(values, false, level) as f64;
-        n < values.len()
-            && narrow::has_repeats(values)
-            && whole(1) <= best * OF_QUICKEST
-            && whole(3) * some_len(narrow::DEFAULT_LEVEL) as f64 <= best * some_len(3) as f64
+        let is_worth_it = n < values.len() && narrow::has_repeats(values);
+        let quickest = is_worth_it.then(|| whole_len(1)).filter(|&quickest| quickest <= best * OF_QUICKEST)?;
+        (whole_len(3) * some_len(narrow::DEFAULT_LEVEL) as f64 <= best * some_len(3) as f64).then_some(quickest)
     };
     let planes = || {
         let planes = |level| narrow::quick_len(some, true, level);
         planes(1) <= near + near / 4 && planes(7) <= near && planes(7) < some_len(7)
     };
+    let mut least_narrow = 0.0;
     if planes() {
         coders.push(SHUFFLED);
     } else if repeats_nearby() {
-        repeats_share = 0.95 * some_len(narrow::DEFAULT_LEVEL) as f64 / some_len(1) as f64;
+        least_narrow = 0.95 * whole_len(1) * some_len(narrow::DEFAULT_LEVEL) as f64 / some_len(1) as f64;
         coders.push(NARROW);
-    } else if repeats_afar() {
-        repeats_share = 1.0 / OF_QUICKEST;
+    } else if let Some(quickest) = repeats_afar() {
+        least_narrow = quickest / OF_QUICKEST;
         coders.push(NARROW);
     }
-    Shortlist { coders, done, repeats_share }
+    Shortlist { coders, done, least_narrow }
 }
 
 /// About so many values from the middle, whole planes or at least whole rows if that can be, and their extents.
@@ -238,14 +239,12 @@ pub(crate) fn smallest<I: Int>(values: &[I], hints: Hints<'_>, coders: &[u8]) ->
 
 /// The same where some coders may have encoded the values already.
 fn smallest_of<I: Int>(values: &[I], hints: Hints<'_>, shortlist: Shortlist) -> Vec<u8> {
-    let Shortlist { coders, mut done, repeats_share } = shortlist;
+    let Shortlist { coders, mut done, least_narrow } = shortlist;
     let mut best: Option<Vec<u8>> = None;
     for coder in coders {
         let least = best.as_ref().map_or(usize::MAX, Vec::len);
-        // The high level takes ten times as long as the quickest.
-        let is_hopeless =
-            || repeats_share > 0.0 && repeats_share * narrow::quick_len(values, false, 1) as f64 > least as f64;
-        if coder == NARROW && best.is_some() && is_hopeless() {
+        // High levels take long.
+        if coder == NARROW && least_narrow > least as f64 {
             continue;
         }
         let done = done.iter().position(|d| d.0 == coder).map(|at| done.swap_remove(at).1);

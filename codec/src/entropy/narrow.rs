@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::params::Effort;
 use crate::wire::{Reader, Writer};
 
-/// zstd's level at the default effort: from 10 on it searches trees where there are less than 256 KiB, for four times as long.
+/// zstd's level at the default effort: the highest that searches no trees where there are less than 256 KiB.
 pub(super) const DEFAULT_LEVEL: i32 = 9;
 
 /// The smallest value, and the bytes that hold every distance from it: 1, 2, 4 or 8.
@@ -114,4 +114,21 @@ pub(super) fn decode<I: Int>(payload: &[u8], n: usize, planes: bool) -> Result<V
                 .ok_or_else(|| Error::corrupt("a value does not fit its width"))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_are_seen_wherever_they_lie() {
+        let noise = |i: usize| ((i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as i32;
+        let apart: Vec<i32> = (0..40_000).map(noise).collect();
+        assert!(!has_repeats(&apart));
+        // A tenth of it comes again, at no distance that is known.
+        let mut again = apart.clone();
+        again.copy_within(1003..5003, 31_117);
+        assert!(has_repeats(&again));
+        assert!(has_repeats(&[7i64; 1000]) && has_repeats::<i32>(&[]));
+    }
 }
