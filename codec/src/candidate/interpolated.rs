@@ -30,7 +30,7 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     let extents = Plan::pad(&working_extents(part.shape));
     let (plan, bits) = choose_plan(&values, extents, begin, step, part.effort);
     // The estimate knows nothing of contexts, which save most where nearly all residuals are zero.
-    if part.effort != Effort::Max && bits * values.len() as f64 / 8.0 * 0.35 > to_beat as f64 {
+    if part.effort != Effort::Max && bits * values.len() as f64 / 8.0 * 0.6 > to_beat as f64 {
         return None;
     }
 
@@ -134,7 +134,7 @@ pub(super) fn fill_special(values: &mut [f64], specials: &Specials) -> Option<(f
 
 /// Values of the block that plans are compared on.
 const MAX_SAMPLE: usize = 1 << 16;
-const MIN_SAMPLE: usize = 1 << 14;
+const MIN_SAMPLE: usize = 1 << 12;
 
 /// The plan with the fewest bits, and those for each value: first the axes, then the steps of the levels.
 fn choose_plan(values: &[f64], extents: [usize; AXES], begin: f64, step: f64, effort: Effort) -> (Plan, f64) {

@@ -154,8 +154,9 @@ fn smallest_of_block(
             }
         };
         let Some(len) = len else { continue };
-        let growing = len.saturating_sub(overhead) as f64;
-        let bytes = (overhead as f64 + growing * scale) * candidate.handicap;
+        // Where that is most of it, there is too little to tell.
+        let overhead = if overhead < len / 2 { overhead } else { 0 };
+        let bytes = (overhead as f64 + (len - overhead) as f64 * scale) * candidate.handicap;
         least = least.min(bytes);
         costs.push((bytes, candidate));
     }
@@ -170,7 +171,7 @@ fn smallest_of_block(
     // Where hardly anything is left, the block has seen hardly anything; one from elsewhere says little of the whole.
     let is_rest = least * 256.0 < whole as f64;
     let is_tried = |&(k, &(bytes, c)): &(usize, &(f64, &'static Classical))| {
-        let margin = if is_rest { 1.3 } else { (c.margin)(part.promise) };
+        let margin = if is_rest { 1.1 } else { (c.margin)(part.promise) };
         k == 0 || bytes < least * margin || (c.method == candidate::QUANTISED && (is_rest || !is_middle))
     };
     let near: Vec<_> = costs.iter().enumerate().filter(is_tried).map(|(_, &(_, c))| c).collect();
@@ -210,14 +211,15 @@ fn sample(part: &Part<'_>, (nth, of): (usize, usize)) -> (Vec<u8>, Vec<usize>) {
 /// Whether the lossless numbers may beat what is there, judged from some of them: values with few digits or steps of
 /// their own.
 fn numbers_pay(part: &Part<'_>, to_beat: usize) -> bool {
-    const SAMPLE: usize = 1 << 14;
+    // Under a bound they win by digits and steps alone, which few values show.
+    let most = if part.promise == Promise::Exact { 1 << 14 } else { 1 << 12 };
     if part.promise == Promise::Exact && part.n_values() <= 1 << 16 {
         return true;
     }
     if part.effort == Effort::Fast {
         return false;
     }
-    let n = part.n_values().min(SAMPLE);
+    let n = part.n_values().min(most);
     let size = part.dtype().size_bytes();
     let start = (part.n_values() - n) / 2 * size;
     let some = Elements::new(part.dtype(), &part.elements.bytes[start..start + n * size]);

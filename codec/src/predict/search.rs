@@ -153,6 +153,11 @@ impl Distribution {
         self.n
     }
 
+    /// How many classes there are.
+    pub fn n_classes(&self) -> usize {
+        self.counts.iter().filter(|&&count| count > 0).count()
+    }
+
     /// As the function of this name.
     pub fn bits_per_value(&self) -> f64 {
         if self.is_constant {

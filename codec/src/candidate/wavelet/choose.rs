@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub bytes: f64,
     /// Bytes of the block by the coder over those by the estimate.
     pub share: f64,
+    /// Bytes of the corrections of the whole, by the estimate.
+    pub corrections: f64,
 }
 
 /// Values of the block that plans are tried on.
@@ -93,9 +95,9 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
         (layout, coefficients)
     };
     let cost = |(layout, coefficients): &(Layout, Vec<f64>), factor: usize, bytes: Bytes| {
-        let bytes = trial(sample, layout, coefficients, step, step * FACTORS[factor], bytes);
-        bytes.map_or(f64::INFINITY, |n| n * scale)
+        trial(sample, layout, coefficients, step, step * FACTORS[factor], bytes).unwrap_or(Cost::INFINITE)
     };
+    let to_beat = to_beat as f64 / scale;
     // Plans are compared with each other by an estimate, with what is to be beaten by the coder itself.
     let compare = if is_max { Bytes::Coded } else { Bytes::Estimated };
     let choices = groupings(cut);
@@ -103,19 +105,22 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
     let mut best = transformed(axes);
     let mut least = cost(&best, factor, compare);
     // Another plan does not save more than that.
-    if !is_max && least > to_beat as f64 && cost(&best, factor, Bytes::Quick) * 0.75 > to_beat as f64 {
+    if !is_max && least.sum() > to_beat && cost(&best, factor, Bytes::Quick).sum() * 0.75 > to_beat {
         return None;
     }
     for choice in &choices[1..] {
         let other = transformed(choice);
-        let bytes = cost(&other, factor, compare);
-        if bytes < least {
-            (least, axes, best) = (bytes, choice, other);
+        // Corrections depend on the steps, hardly on the axes.
+        let bytes = quantise(&other.1, step * FACTORS[factor]).and_then(|mut q| compare.of(&mut q, &other.0));
+        if let Some(bytes) = bytes.filter(|&bytes| bytes < least.coefficients) {
+            (least.coefficients, axes, best) = (bytes, choice, other);
         }
     }
-    let mut keep_less = |bytes: f64| {
-        let is_less = bytes < least;
-        least = least.min(bytes);
+    let mut keep_less = |cost: Cost| {
+        let is_less = cost.sum() < least.sum();
+        if is_less {
+            least = cost;
+        }
         is_less
     };
     while factor + 1 < FACTORS.len() && keep_less(cost(&best, factor + 1, compare)) {
@@ -126,14 +131,30 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
             factor -= 1;
         }
     }
-    let coded = if is_max { least } else { cost(&best, factor, Bytes::Quick) };
+    let coded = if is_max { least.sum() } else { cost(&best, factor, Bytes::Quick).sum() };
     let axes = axes.clone();
-    (is_max || coded < to_beat as f64 * 1.25).then(|| Plan {
+    (is_max || coded < to_beat * 1.25).then(|| Plan {
         axes,
         factor: FACTORS[factor],
-        bytes: coded,
-        share: coded / least,
+        bytes: coded * scale,
+        share: coded / least.sum(),
+        corrections: least.corrections * scale,
     })
+}
+
+/// Bytes that a block takes.
+#[derive(Clone, Copy)]
+struct Cost {
+    coefficients: f64,
+    corrections: f64,
+}
+
+impl Cost {
+    const INFINITE: Self = Self { coefficients: f64::INFINITY, corrections: f64::INFINITY };
+
+    fn sum(self) -> f64 {
+        self.coefficients + self.corrections
+    }
 }
 
 /// How bytes are counted.
@@ -147,6 +168,17 @@ enum Bytes {
     Estimated,
 }
 
+impl Bytes {
+    /// Those of coefficients.
+    fn of(self, q: &mut [i32], layout: &Layout) -> Option<f64> {
+        Some(match self {
+            Self::Coded => coefficients::encode(q, layout, Effort::Max).1.len() as f64,
+            Self::Quick => coefficients::quick_len(q, layout)? as f64,
+            Self::Estimated => coefficients::estimate(q, layout) / 8.0,
+        })
+    }
+}
+
 /// How far axes are halved.
 #[derive(Clone, Copy)]
 struct Depth {
@@ -156,9 +188,11 @@ struct Depth {
     min_extent: usize,
 }
 
+/// What the corrections of a block may be above those of the whole.
+pub(super) const LIKELY: f64 = 0.95;
+
 /// What is tried, the usual one first.
-const DEPTHS: [Depth; 3] =
-    [Depth { min_axis: 8, min_extent: 8 }, Depth { min_axis: 8, min_extent: 4 }, Depth { min_axis: 4, min_extent: 4 }];
+const DEPTHS: [Depth; 2] = [Depth { min_axis: 8, min_extent: 8 }, Depth { min_axis: 4, min_extent: 4 }];
 
 fn groups(axes: &[u8], extents: [usize; AXES], depth: Depth) -> Vec<Group> {
     let group = |axes: u8| {
@@ -193,18 +227,26 @@ pub(super) fn transform(
     extents: [usize; AXES],
     plan: &Plan,
     step: f64,
-    is_too_long: impl Fn(f64) -> bool,
+    is_too_long: impl Fn(f64, f64) -> bool,
 ) -> Option<Transformed> {
     /// What another depth leaves of the bits, at least as a rule.
     const GAIN: f64 = 0.85;
+    /// Of all coefficients those that a further level would change, where it is worth a try.
+    const MIN_COARSE: f64 = 0.01;
+    let is_short = |a: usize| (DEPTHS[1].min_axis..DEPTHS[0].min_axis).contains(&extents[a]);
     let mut best: Option<Transformed> = None;
-    let mut tried: Vec<Vec<Group>> = Vec::new();
     for depth in DEPTHS {
         let groups = groups(&plan.axes, extents, depth);
-        if tried.contains(&groups) {
-            continue;
+        if let Some(best) = &best {
+            let coarse = best
+                .groups
+                .iter()
+                .map(|group| 0.5f64.powi((group.axes.count_ones() * u32::from(group.n_levels)) as i32));
+            let is_like_best = coarse.sum::<f64>() < MIN_COARSE && !(0..AXES).any(is_short);
+            if best.groups == groups || is_like_best {
+                continue;
+            }
         }
-        tried.push(groups.clone());
         let layout = Layout::new(extents, &groups);
         // One at a time.
         best.iter_mut().for_each(|best| best.values = Vec::new());
@@ -212,7 +254,7 @@ pub(super) fn transform(
         layout.forward(&mut values);
         let q = quantise(&values, step)?;
         let bits = coefficients::estimate(&q, &layout);
-        if best.is_none() && is_too_long(bits * GAIN) {
+        if best.is_none() && is_too_long(bits * GAIN, plan.corrections * LIKELY) {
             return None;
         }
         if best.as_ref().is_none_or(|best| bits < best.bits) {
@@ -232,7 +274,7 @@ fn trial(
     step: f64,
     coefficient_step: f64,
     bytes: Bytes,
-) -> Option<f64> {
+) -> Option<Cost> {
     let mut q = quantise(coefficients, coefficient_step)?;
     let mut values = vec![0.0; q.len()];
     dequantise(&q, coefficient_step, &mut values);
@@ -241,18 +283,14 @@ fn trial(
     drop(values);
     let lattice = Lattice { extents: &layout.extents, classes: &[] };
     let estimated = || bits_per_value(&corrections) * corrections.len() as f64 / 8.0;
-    Some(match bytes {
-        Bytes::Coded => {
-            let coded = context::encode(&corrections, lattice);
-            (coefficients::encode(&mut q, layout, Effort::Max).1.len() + coded.len()) as f64
-        }
+    let of_corrections = match bytes {
+        Bytes::Coded => context::encode(&corrections, lattice).len() as f64,
         Bytes::Quick => {
-            let coded = rans::encode(&corrections, lattice);
-            let corrections = coded.map_or_else(estimated, |(bytes, head)| (bytes.len() - head) as f64);
-            coefficients::quick_len(&mut q, layout)? as f64 + corrections
+            rans::encode(&corrections, lattice).map_or_else(estimated, |(bytes, head)| (bytes.len() - head) as f64)
         }
-        Bytes::Estimated => coefficients::estimate(&q, layout) / 8.0 + estimated(),
-    })
+        Bytes::Estimated => estimated(),
+    };
+    Some(Cost { coefficients: bytes.of(&mut q, layout)?, corrections: of_corrections })
 }
 
 /// Steps between values, saturated where they do not fit.

@@ -79,7 +79,8 @@ fn mixed<C: BitCoder>(coder: &mut C, q: &mut [i32], layout: &Layout) -> Result<(
     Ok(())
 }
 
-/// Bits that coefficients take with a distribution for each band.
+/// Bits that coefficients take with a distribution for each band, and half a logarithm for each class that one knows
+/// (J. Rissanen, "Modeling by shortest data description", 1978): bands of a few coefficients are not for nothing.
 pub(super) fn estimate(q: &[i32], layout: &Layout) -> f64 {
     let around = Around::new(layout);
     let of_band = |band: Band| {
@@ -87,7 +88,7 @@ pub(super) fn estimate(q: &[i32], layout: &Layout) -> f64 {
         for at in band.rows() {
             values.add(&q[around.row(&band, at)..][..band.row_len()]);
         }
-        values.bits_per_value() * values.n() as f64
+        values.bits_per_value() * values.n() as f64 + 0.5 * values.n_classes() as f64 * (values.n() as f64 + 1.0).log2()
     };
     bands(layout).into_iter().map(of_band).sum()
 }

@@ -80,10 +80,12 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
 
     let coefficient_step = step * plan.factor;
     // What the plan promised for a block may not hold for the whole.
-    let is_too_long = |bits: f64| part.effort != Effort::Max && bits / 8.0 * plan.share > to_beat as f64;
+    let is_too_long = |bits: f64, corrections: f64| {
+        part.effort != Effort::Max && (bits / 8.0 + corrections) * plan.share > to_beat as f64
+    };
     let centred = || Some(Centred::of(part)?.values);
     let transformed = choose::transform(centred, extents, &plan, coefficient_step, is_too_long)?;
-    if is_too_long(transformed.bits) {
+    if is_too_long(transformed.bits, plan.corrections * choose::LIKELY) {
         return None;
     }
     let Transformed { groups, layout, mut q, mut values, bits } = transformed;
@@ -92,7 +94,7 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
 
     let dtype = part.dtype();
     let (corrections, exceptions) = corrections(part, &values, offset, step, abs);
-    if is_too_long(bits + corrections.bits_per_value() * corrections.len() as f64) {
+    if is_too_long(bits, corrections.bits_per_value() * corrections.len() as f64 / 8.0) {
         return None;
     }
     drop(values);
