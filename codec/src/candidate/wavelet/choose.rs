@@ -105,7 +105,7 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
     let mut best = transformed(axes);
     let mut least = cost(&best, factor, compare);
     // Another plan does not save more than that.
-    if !is_max && least.sum() > to_beat && cost(&best, factor, Bytes::Quick).sum() * 0.75 > to_beat {
+    if !is_max && least.sum() > to_beat && cost(&best, factor, Bytes::Quick).sum() * 0.8 > to_beat {
         return None;
     }
     for choice in &choices[1..] {
@@ -133,7 +133,7 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
     }
     let coded = if is_max { least.sum() } else { cost(&best, factor, Bytes::Quick).sum() };
     let axes = axes.clone();
-    (is_max || coded < to_beat * 1.25).then(|| Plan {
+    (is_max || coded < to_beat * 1.12).then(|| Plan {
         axes,
         factor: FACTORS[factor],
         bytes: coded * scale,
