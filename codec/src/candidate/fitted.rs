@@ -67,7 +67,12 @@ struct Prediction {
 impl Prediction {
     fn new(q: Vec<i32>, extents: &[usize; MAX_AXES], part: &Part<'_>) -> Self {
         let specials = part.specials;
-        let n_samples = if part.effort == Effort::Max { 1 << 14 } else { 1 << 13 };
+        let n_samples = match part.effort {
+            Effort::Max => 1 << 14,
+            Effort::Default => 1 << 13,
+            // Nothing but what the auction compares.
+            Effort::Fast => 1 << 11,
+        };
         let weights = fitted::fit(&q, extents, n_samples, |i| !specials.is_masked(i));
         let residual = if specials.classes.is_empty() {
             residual(q, extents, &weights, specials)

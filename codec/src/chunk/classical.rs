@@ -27,13 +27,16 @@ pub(super) struct Classical {
     margin: fn(Promise) -> f64,
 }
 
+/// Bytes of what coders write in front, about.
+const TABLES: usize = 100;
+
 /// The quickest first.
 const CLASSICAL: [Classical; 6] = [
     Classical {
         method: candidate::QUANTISED,
         encode: |part, quantised, _| Some(quantised::encode(part, quantised)),
         quick_len: None,
-        overhead: |_| 0,
+        overhead: |_| TABLES,
         handicap: 1.0,
         // Without a bound, values at the edges of the sample weigh more: few neighbours predict all their bits.
         margin: |promise| if promise == Promise::Exact { 1.05 } else { 1.0 },
@@ -42,7 +45,7 @@ const CLASSICAL: [Classical; 6] = [
         method: candidate::FLOATING,
         encode: |part, _, to_beat| floating::encode(part, to_beat),
         quick_len: None,
-        overhead: |_| 0,
+        overhead: |_| TABLES,
         handicap: 1.0,
         margin: |_| 1.05,
     },
@@ -50,7 +53,7 @@ const CLASSICAL: [Classical; 6] = [
         method: candidate::NUMBERS,
         encode: |part, _, to_beat| numbers_pay(part, to_beat).then(|| numbers::encode(part)).flatten(),
         quick_len: None,
-        overhead: |_| 0,
+        overhead: |_| TABLES,
         handicap: 1.0,
         margin: |_| 1.3,
     },
@@ -58,7 +61,7 @@ const CLASSICAL: [Classical; 6] = [
         method: candidate::FITTED,
         encode: fitted::encode,
         quick_len: None,
-        overhead: |shape| fitted::weight_bytes(shape),
+        overhead: |shape| fitted::weight_bytes(shape) + TABLES,
         handicap: 1.01,
         margin: |_| 1.0,
     },
@@ -66,7 +69,7 @@ const CLASSICAL: [Classical; 6] = [
         method: candidate::INTERPOLATED,
         encode: |part, _, to_beat| interpolated::encode(part, to_beat),
         quick_len: None,
-        overhead: |_| 0,
+        overhead: |_| TABLES,
         handicap: 1.02,
         margin: |_| 1.0,
     },

@@ -6,6 +6,7 @@ use crate::entropy::Int;
 /// Values in one block looked at, and how many blocks.
 const BLOCK_VALUES: usize = 8192;
 const N_BLOCKS: usize = 4;
+const FEW_CHOICES: usize = 9;
 
 /// Every choice of orders with its estimated bits per value, the cheapest first.
 pub(super) fn rank_orders<I: Int>(values: &[I], extents: &[usize]) -> Vec<(Vec<u8>, f64)> {
@@ -13,7 +14,11 @@ pub(super) fn rank_orders<I: Int>(values: &[I], extents: &[usize]) -> Vec<(Vec<u
     let block = block_extents(extents);
     let n_choices: usize = most.iter().map(|&m| usize::from(m) + 1).product();
     let mut cost = vec![0.0; n_choices];
-    let samples = blocks(values, extents, &block);
+    let mut samples = blocks(values, extents, &block);
+    // A few choices cost nothing; many are judged by no more than half of the values.
+    if n_choices > FEW_CHOICES {
+        samples.truncate((values.len() / (2 * BLOCK_VALUES)).max(1));
+    }
     samples.iter().for_each(|sample| explore(sample, &block, &most, 0, 0, &mut cost));
     let mut ranked: Vec<(Vec<u8>, f64)> = cost
         .into_iter()

@@ -105,7 +105,7 @@ pub(super) fn plan(sample: &Sample, step: f64, to_beat: usize, effort: Effort) -
     let mut best = transformed(axes);
     let mut least = cost(&best, factor, compare);
     // Another plan does not save more than that.
-    if !is_max && least.sum() > to_beat && cost(&best, factor, Bytes::Quick).sum() * 0.8 > to_beat {
+    if !is_max && least.sum() > to_beat && cost(&best, factor, Bytes::Quick).sum() * 0.75 > to_beat {
         return None;
     }
     for choice in &choices[1..] {
