@@ -134,6 +134,7 @@ pub(crate) fn extremes(values: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// Rounds numbers to the nearest values of a floating-point dtype, ties to even.
+#[inline(always)]
 pub(crate) fn put_f64(dtype: Dtype, values: impl Iterator<Item = f64>, out: &mut [u8]) {
     match dtype {
         Dtype::F32 => out.as_chunks_mut().0.iter_mut().zip(values).for_each(|(w, v)| *w = (v as f32).to_le_bytes()),

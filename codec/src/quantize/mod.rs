@@ -126,7 +126,8 @@ impl Quantiser {
     }
 
     /// The commonest cases without a branch for each value.
-    fn decode_ints<I: Int>(self, dtype: Dtype, q: &[I], out: &mut [u8]) {
+    #[inline(always)]
+    pub fn decode_ints<I: Int>(self, dtype: Dtype, q: &[I], out: &mut [u8]) {
         match (self, dtype) {
             (Quantiser::Linear { offset, step }, Dtype::F32 | Dtype::F64) => {
                 put_f64(dtype, q.iter().map(|q| offset + q.to_i64() as f64 * step), out);

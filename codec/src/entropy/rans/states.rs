@@ -110,6 +110,39 @@ impl<'a> States<'a> {
         self.states = [second, third, fourth, state];
     }
 
+    /// The next tokens, in place of the numbers of their tables.
+    #[inline(always)]
+    pub fn tokens(&mut self, lookup: &Lookup, tables: &mut [u8]) {
+        let (rounds, rest) = tables.as_chunks_mut::<N_STATES>();
+        // In registers.
+        let (mut states, mut n_words) = (self.states, self.n_words);
+        let mut n_rounds = 0;
+        for tokens in &mut *rounds {
+            // One check for all words that a round can take in.
+            let Some(words) = self.words.get(n_words..n_words + 2 * N_STATES) else { break };
+            let mut words = u64::from_le_bytes(words.try_into().expect("eight bytes"));
+            for (state, token) in states.iter_mut().zip(tokens) {
+                let table = usize::from(*token);
+                let found = lookup.token(table, *state & (TOTAL - 1));
+                let (frequency, first) = lookup.span(table, found);
+                let next = frequency * (*state >> PROBABILITY_BITS) + (*state & (TOTAL - 1)) - first;
+                let n_bits = if next < LEAST_STATE { 16 } else { 0 };
+                *state = if next < LEAST_STATE { next << 16 | u32::from(words as u16) } else { next };
+                words >>= n_bits;
+                n_words += n_bits / 8;
+                *token = found as u8;
+            }
+            n_rounds += 1;
+        }
+        (self.states, self.n_words) = (states, n_words);
+        for token in rounds[n_rounds..].as_flattened_mut().iter_mut().chain(rest) {
+            let table = usize::from(*token);
+            let found = self.token(lookup, table);
+            self.advance(lookup, table, found);
+            *token = found as u8;
+        }
+    }
+
     /// An error unless everything has been taken out.
     pub fn finish(&self) -> Result<()> {
         if self.states != [LEAST_STATE; N_STATES] || self.n_words != self.words.len() {

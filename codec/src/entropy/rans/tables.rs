@@ -270,8 +270,12 @@ impl OfEnergy {
 /// What a decoder looks up for each token: itself by table and a state's low bits, frequency and first slot by table and
 /// token.
 pub(crate) struct Lookup {
-    tokens: Vec<u8>,
-    spans: Vec<[u32; SPANS]>,
+    tables: Vec<LookupTable>,
+}
+
+struct LookupTable {
+    tokens: [u8; TOTAL as usize],
+    spans: [u32; SPANS],
 }
 
 /// Tokens of a table, up to a power of two.
@@ -279,29 +283,29 @@ const SPANS: usize = N_TOKENS.next_power_of_two();
 
 impl Lookup {
     pub fn new(tables: &[Table]) -> Self {
-        let mut tokens = Vec::with_capacity(tables.len() << PROBABILITY_BITS);
-        let mut spans = Vec::with_capacity(tables.len());
-        for table in tables {
-            let (mut first, mut of_token) = (0, [0; SPANS]);
-            for (token, (&frequency, span)) in table.frequencies.iter().zip(&mut of_token).enumerate() {
+        let lookup = |table: &Table| {
+            let mut lookup = LookupTable { tokens: [0; TOTAL as usize], spans: [0; SPANS] };
+            let mut first = 0;
+            for (token, (&frequency, span)) in table.frequencies.iter().zip(&mut lookup.spans).enumerate() {
                 *span = u32::from(frequency) | first << 16;
-                first += u32::from(frequency);
-                tokens.resize(tokens.len() + usize::from(frequency), token as u8);
+                let end = first + u32::from(frequency);
+                lookup.tokens[first as usize..end as usize].fill(token as u8);
+                first = end;
             }
-            spans.push(of_token);
-        }
-        debug_assert_eq!(tokens.len(), tables.len() << PROBABILITY_BITS);
-        Self { tokens, spans }
+            debug_assert_eq!(first, TOTAL);
+            lookup
+        };
+        Self { tables: tables.iter().map(lookup).collect() }
     }
 
     #[inline(always)]
     pub fn token(&self, table: usize, slot: u32) -> usize {
-        usize::from(self.tokens[table << PROBABILITY_BITS | slot as usize])
+        usize::from(self.tables[table].tokens[(slot % TOTAL) as usize])
     }
 
     #[inline(always)]
     pub fn span(&self, table: usize, token: usize) -> (u32, u32) {
-        let span = self.spans[table][token % SPANS];
+        let span = self.tables[table].spans[token % SPANS];
         (span & 0xffff, span >> 16)
     }
 }
