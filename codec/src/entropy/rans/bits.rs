@@ -32,7 +32,8 @@ impl BitWriter {
     }
 }
 
-/// Reads them.
+/// Reads them. Loops work on a copy, which is kept in registers.
+#[derive(Clone, Copy)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -268,44 +268,40 @@ impl OfEnergy {
 }
 
 /// What a decoder looks up for each token: itself by table and a state's low bits, frequency and first slot by table and
-/// token.
+/// token. Tokens have names here, any byte each, so that a name may be what the decoder wants of its token.
 pub(crate) struct Lookup {
-    tables: Vec<LookupTable>,
+    tokens: Vec<[u8; TOTAL as usize]>,
+    spans: Vec<[u32; N_NAMES]>,
 }
 
-struct LookupTable {
-    tokens: [u8; TOTAL as usize],
-    spans: [u32; SPANS],
-}
-
-/// Tokens of a table, up to a power of two.
-const SPANS: usize = N_TOKENS.next_power_of_two();
+const N_NAMES: usize = 1 << u8::BITS;
 
 impl Lookup {
-    pub fn new(tables: &[Table]) -> Self {
-        let lookup = |table: &Table| {
-            let mut lookup = LookupTable { tokens: [0; TOTAL as usize], spans: [0; SPANS] };
+    pub fn new(tables: &[Table], name: impl Fn(u8) -> u8) -> Self {
+        let mut lookup =
+            Self { tokens: vec![[0; TOTAL as usize]; tables.len()], spans: vec![[0; N_NAMES]; tables.len()] };
+        for ((table, tokens), spans) in tables.iter().zip(&mut lookup.tokens).zip(&mut lookup.spans) {
             let mut first = 0;
-            for (token, (&frequency, span)) in table.frequencies.iter().zip(&mut lookup.spans).enumerate() {
-                *span = u32::from(frequency) | first << 16;
+            for (token, &frequency) in (0..).zip(&table.frequencies) {
+                let name = name(token);
+                spans[usize::from(name)] = u32::from(frequency) | first << 16;
                 let end = first + u32::from(frequency);
-                lookup.tokens[first as usize..end as usize].fill(token as u8);
+                tokens[first as usize..end as usize].fill(name);
                 first = end;
             }
             debug_assert_eq!(first, TOTAL);
-            lookup
-        };
-        Self { tables: tables.iter().map(lookup).collect() }
+        }
+        lookup
     }
 
     #[inline(always)]
-    pub fn token(&self, table: usize, slot: u32) -> usize {
-        usize::from(self.tables[table].tokens[(slot % TOTAL) as usize])
+    pub fn token(&self, table: usize, slot: u32) -> u8 {
+        self.tokens[table][(slot % TOTAL) as usize]
     }
 
     #[inline(always)]
-    pub fn span(&self, table: usize, token: usize) -> (u32, u32) {
-        let span = self.tables[table].spans[token % SPANS];
+    pub fn span(&self, table: usize, token: u8) -> (u32, u32) {
+        let span = self.spans[table][usize::from(token)];
         (span & 0xffff, span >> 16)
     }
 }

@@ -3,6 +3,7 @@
 use crate::element::Elements;
 use crate::simd::{self, Kernel};
 use std::cell::OnceCell;
+use std::ops::Range;
 
 /// A class has this part of all rows; a value that more have, one to itself. So there are at most twice as many classes.
 const SHARES: usize = 64;
@@ -174,13 +175,28 @@ impl Coarse<'_> {
     }
 
     /// Tells contexts of these rows apart by their classes.
-    #[inline(always)]
     pub fn refine(&self, contexts: &mut [u16], rows: impl Iterator<Item = usize>) {
         if self.n() > 1 {
-            let n = self.n() as u16;
-            for (context, row) in contexts.iter_mut().zip(rows) {
-                *context = *context * n + self.class(row) as u16;
-            }
+            self.refine_by(contexts, rows.map(|row| &self.of_row[row]));
+        }
+    }
+
+    /// The same of rows that follow one another.
+    #[inline(always)]
+    pub fn refine_range(&self, contexts: &mut [u16], rows: Range<usize>) {
+        if self.n() > 1 {
+            self.refine_by(contexts, self.of_row[rows].iter());
+        }
+    }
+
+    #[inline(always)]
+    fn refine_by<'a>(&self, contexts: &mut [u16], fine: impl Iterator<Item = &'a u8>) {
+        let n = self.n() as u16;
+        // As many as a byte tells apart, so that no look-up is checked.
+        let mut of_class = [0; 1 << u8::BITS];
+        of_class[..self.of_class.len()].copy_from_slice(&self.of_class);
+        for (context, &class) in contexts.iter_mut().zip(fine) {
+            *context = *context * n + u16::from(of_class[usize::from(class)]);
         }
     }
 

@@ -152,28 +152,20 @@ impl<'a> IntegerDecoder<'a> {
         if let Some(table) = of_context.iter().find(|&&table| usize::from(table) >= n_tables) {
             return Err(Error::corrupt(format!("table {table} of {n_tables}")));
         }
-        let lookup = Lookup::new(&Table::read_all(n_tables, input)?);
+        let lookup = Lookup::new(&Table::read_all(n_tables, input)?, |token| token);
         let mut starts = [(0, 0); MANY_TOKENS];
         for (start, (&first, &extra)) in starts.iter_mut().zip(intervals.starts().iter().zip(&intervals.extra)) {
             *start = (first, u32::from(extra));
         }
         let extra = BitReader::new(input.block("the stored bits")?);
         let states = States::read(input)?;
-        let mut decoder = Self { base, occurring, of_context, lookup, starts, whole: None, extra, states };
-        if intervals.extra.iter().all(|&bits| bits == 0) {
-            decoder.whole = Some(starts.map(|(start, _)| decoder.integer(start)));
-        }
-        Ok(decoder)
-    }
-
-    #[inline(always)]
-    fn integer(&self, code: u64) -> i64 {
-        let above = match self.occurring.len() {
-            0 => code as i64,
-            // A damaged stream can give any rank.
-            n => self.occurring[code.min(n as u64 - 1) as usize],
-        };
-        self.base.wrapping_add(above)
+        let whole = intervals.extra.iter().all(|&bits| bits == 0).then(|| {
+            starts.map(|(start, _)| match occurring.len().checked_sub(1) {
+                Some(last) => base.wrapping_add(occurring[start.min(last as u64) as usize]),
+                None => base.wrapping_add(start as i64),
+            })
+        });
+        Ok(Self { base, occurring, of_context, lookup, starts, whole, extra, states })
     }
 
     /// Adds the integers of the next rows, but for those with a class other than 0.
@@ -205,11 +197,23 @@ impl<'a> IntegerDecoder<'a> {
             }
             return;
         }
-        for (value, &token) in rows {
-            let (start, bits) = self.starts[usize::from(token)];
-            let code = start.wrapping_add(self.extra.take(bits));
-            *value = value.wrapping_add(self.integer(code));
+        let (starts, base, mut extra) = (&self.starts, self.base, self.extra);
+        let mut code = |token: u8| {
+            let (start, bits) = starts[usize::from(token)];
+            start.wrapping_add(extra.take(bits))
+        };
+        if let Some(last) = self.occurring.len().checked_sub(1) {
+            for (value, &token) in rows {
+                // A damaged stream can give any rank.
+                let above = self.occurring[code(token).min(last as u64) as usize];
+                *value = value.wrapping_add(base).wrapping_add(above);
+            }
+        } else {
+            for (value, &token) in rows {
+                *value = value.wrapping_add(base).wrapping_add(code(token) as i64);
+            }
         }
+        self.extra = extra;
     }
 
     /// An error unless everything has been read.

@@ -39,6 +39,7 @@ use crate::wire::{Reader, Writer};
 use classes::{Coarse, ONE};
 use coder::{Coded, IntegerDecoder, ROWS};
 use std::cell::OnceCell;
+use std::ops::Range;
 use surface::{Parents, Planes, Surface};
 use tables::Pains;
 
@@ -180,23 +181,29 @@ impl<'a> Given<'a> {
 
     /// The contexts of these rows.
     fn contexts(&self, rows: impl Iterator<Item = usize> + Clone) -> Vec<u16> {
-        let mut contexts = rows.clone().map(|_| 0).collect::<Vec<u16>>();
-        self.find_contexts(rows, &mut contexts);
+        let mut contexts: Vec<u16> = match &self.prediction {
+            Some(p) => {
+                rows.clone().map(|r| u16::from(p.spread[r]) * N_FRACTIONS as u16 + u16::from(p.fraction[r])).collect()
+            }
+            None => rows.clone().map(|_| 0).collect(),
+        };
+        self.parents.iter().for_each(|(coarse, _)| coarse.refine(&mut contexts, rows.clone()));
         contexts
     }
 
+    /// The same of rows that follow one another.
     #[inline(always)]
-    fn find_contexts(&self, rows: impl Iterator<Item = usize> + Clone, contexts: &mut [u16]) {
-        match &self.prediction {
-            Some(p) => {
-                for (context, row) in contexts.iter_mut().zip(rows.clone()) {
-                    *context = u16::from(p.spread[row]) * N_FRACTIONS as u16 + u16::from(p.fraction[row]);
-                }
+    fn contexts_of_range(&self, rows: Range<usize>, contexts: &mut [u16]) {
+        contexts.fill(0);
+        if let Some(Prediction { spread, fraction, .. }) = &self.prediction {
+            for ((context, &spread), &fraction) in
+                contexts.iter_mut().zip(&spread[rows.clone()]).zip(&fraction[rows.clone()])
+            {
+                *context = u16::from(spread) * N_FRACTIONS as u16 + u16::from(fraction);
             }
-            None => contexts.fill(0),
         }
         for (coarse, _) in &self.parents {
-            coarse.refine(contexts, rows.clone());
+            coarse.refine_range(contexts, rows.clone());
         }
     }
 
@@ -436,7 +443,7 @@ impl Kernel for DecodeRows<'_, '_> {
                 (_, Some(prediction)) => q.copy_from_slice(&prediction.centre[rows.clone()]),
                 _ => q.fill(0),
             }
-            given.find_contexts(rows, contexts);
+            given.contexts_of_range(rows, contexts);
             integers.add(classes, contexts, q);
             if are_differences {
                 for (_, v) in q.iter_mut().enumerate().filter(|(k, _)| classes.get(*k).is_none_or(|&c| c == 0)) {
