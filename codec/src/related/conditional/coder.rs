@@ -127,7 +127,7 @@ pub(super) struct IntegerDecoder<'a> {
     states: States<'a>,
 }
 
-/// A power of two, so that no look-up is checked.
+/// As many as a byte tells apart, so that no look-up is checked.
 const MANY_TOKENS: usize = N_TOKENS.next_power_of_two();
 
 impl<'a> IntegerDecoder<'a> {
