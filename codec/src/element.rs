@@ -134,6 +134,7 @@ pub(crate) fn extremes(values: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// Rounds numbers to the nearest values of a floating-point dtype, ties to even.
+#[inline(always)]
 pub(crate) fn put_f64(dtype: Dtype, values: impl Iterator<Item = f64>, out: &mut [u8]) {
     match dtype {
         Dtype::F32 => out.as_chunks_mut().0.iter_mut().zip(values).for_each(|(w, v)| *w = (v as f32).to_le_bytes()),
@@ -156,6 +157,7 @@ pub(crate) fn integer_range(dtype: Dtype) -> (i64, i64) {
 }
 
 /// The bits of an integer dtype for a value within [`integer_range`].
+#[inline]
 pub(crate) fn i64_to_bits(dtype: Dtype, v: i64) -> u64 {
     match dtype {
         Dtype::U64 => v as u64 ^ (1 << 63),
@@ -170,6 +172,7 @@ fn sign_extend(dtype: Dtype, bits: u64) -> i64 {
 }
 
 /// Ones in the bits an element of this dtype has.
+#[inline]
 pub(crate) fn low_mask(dtype: Dtype) -> u64 {
     u64::MAX >> (64 - 8 * dtype.size_bytes())
 }

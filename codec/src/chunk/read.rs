@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::family;
 use crate::params::{ByteOrder, Dtype};
 use crate::registry::Registry;
-use crate::related::{self, conditional};
+use crate::related::{self, Need, conditional};
 use crate::wire::Reader;
 use std::sync::Arc;
 
@@ -122,33 +122,64 @@ fn decode_columns(
     let (n, size) = (parts.len(), dtype.size_bytes());
     let in_column = |c: usize| move |e: Error| e.context(format_args!("column {c}"));
     let mut parents = vec![Vec::new(); n];
-    let mut is_parent = vec![false; n];
+    // What the columns after each ask of it, and how many times.
+    let mut needs = vec![(None, 0); n];
     for (c, part) in parts.iter().enumerate() {
         parents[c] = match part.split_first() {
             Some((&candidate::RELATED, payload)) => related::parents_of(payload, n).map_err(in_column(c))?,
             Some((&candidate::CONDITIONAL, payload)) => conditional::parents_of(payload, n).map_err(in_column(c))?,
             _ => continue,
         };
-        for &p in &parents[c] {
-            *is_parent.get_mut(p).ok_or_else(|| Error::corrupt(format!("column {c} needs column {p} of {n}")))? = true;
+        for &(p, need) in &parents[c] {
+            let (most, n_times) =
+                needs.get_mut(p).ok_or_else(|| Error::corrupt(format!("column {c} needs column {p} of {n}")))?;
+            (*most, *n_times) = ((*most).max(Some(need)), *n_times + 1);
         }
     }
     let mut decoded = related::Decoded::new(n);
-    let mut column = vec![0; values.len() / n];
-    for c in related::order(n, |c| parents[c].clone())? {
-        let mut target = Target { dtype, out: &mut column };
-        match parts[c].split_first() {
-            Some((&candidate::RELATED, payload)) => related::decode(payload, n, &decoded, &mut target),
-            Some((&candidate::CONDITIONAL, payload)) => conditional::decode(payload, n, &decoded, &mut target),
-            _ => decode_part(parts[c], bundle, shape, &mut target),
+    // Rows are gone through once for some columns, which take a quarter of all.
+    let mut columns = vec![vec![0; values.len() / n]; (n / 4).clamp(1, 8)];
+    for together in related::order(n, |c| parents[c].iter().map(|p| p.0).collect())?.chunks(columns.len()) {
+        for (&c, column) in together.iter().zip(&mut columns) {
+            let mut target = Target { dtype, out: column };
+            match parts[c].split_first() {
+                Some((&candidate::RELATED, payload)) => related::decode(payload, n, &decoded, &mut target),
+                Some((&candidate::CONDITIONAL, payload)) => conditional::decode(payload, n, &decoded, &mut target),
+                _ => decode_part(parts[c], bundle, shape, &mut target),
+            }
+            .map_err(in_column(c))?;
+            match needs[c].0 {
+                Some(Need::Values) => decoded.put(c, dtype, column),
+                Some(Need::Classes) => decoded.put_classes(c, dtype, column),
+                None => {}
+            }
+            for &(p, _) in &parents[c] {
+                needs[p].1 -= 1;
+                if needs[p].1 == 0 {
+                    decoded.forget(p);
+                }
+            }
         }
-        .map_err(in_column(c))?;
-        if is_parent[c] {
-            decoded.put(c, dtype, &column);
-        }
-        scatter_column(&column, size, n, c, values);
+        scatter_columns(together.iter().copied().zip(&columns), size, n, values);
     }
     Ok(())
+}
+
+/// Puts columns into the rows of a table of `n_columns`, some rows at a time, which stay in the first cache.
+fn scatter_columns<'a>(
+    columns: impl Iterator<Item = (usize, &'a Vec<u8>)> + Clone,
+    size: usize,
+    n_columns: usize,
+    table: &mut [u8],
+) {
+    const CACHED_BYTES: usize = 1 << 14;
+    let n_rows = (CACHED_BYTES / (size * n_columns)).max(1);
+    for (k, rows) in table.chunks_mut(n_rows * n_columns * size).enumerate() {
+        let len = rows.len() / n_columns;
+        for (c, column) in columns.clone() {
+            scatter_column(&column[k * n_rows * size..][..len], size, n_columns, c, rows);
+        }
+    }
 }
 
 /// Puts a column's elements into the rows of a table of `n_columns`.

@@ -104,16 +104,29 @@ pub(super) fn decode<I: Int>(payload: &[u8], n: usize, planes: bool) -> Result<V
     if data.len() != len {
         return Err(Error::corrupt(format!("{} bytes instead of {n} values of {width} bytes", data.len())));
     }
-    (0..n)
-        .map(|i| {
-            let mut word = [0; 8];
-            for b in 0..width {
-                word[b] = data[if planes { b * n + i } else { i * width + b }];
-            }
-            I::from_i64(base.wrapping_add(i64::from_le_bytes(word)))
-                .ok_or_else(|| Error::corrupt("a value does not fit its width"))
-        })
-        .collect()
+    match width {
+        1 => deserialise::<I, 1>(&data, base, planes),
+        2 => deserialise::<I, 2>(&data, base, planes),
+        4 => deserialise::<I, 4>(&data, base, planes),
+        _ => deserialise::<I, 8>(&data, base, planes),
+    }
+}
+
+fn deserialise<I: Int, const WIDTH: usize>(data: &[u8], base: i64, are_planes: bool) -> Result<Vec<I>> {
+    let n = data.len() / WIDTH;
+    let words = data.as_chunks::<WIDTH>().0;
+    let planes: [&[u8]; WIDTH] = std::array::from_fn(|b| &data[b * n..][..n]);
+    let mut values = vec![I::default(); n];
+    let mut all_fit = true;
+    for (i, value) in values.iter_mut().enumerate() {
+        let mut word = [0; 8];
+        word[..WIDTH].copy_from_slice(&if are_planes { planes.map(|plane| plane[i]) } else { words[i] });
+        match I::from_i64(base.wrapping_add(i64::from_le_bytes(word))) {
+            Some(v) => *value = v,
+            None => all_fit = false,
+        }
+    }
+    if all_fit { Ok(values) } else { Err(Error::corrupt("a value does not fit its width")) }
 }
 
 #[cfg(test)]

@@ -202,17 +202,16 @@ impl<I: Int, V: Visit<I>> Kernel for Scan<'_, I, V> {
             };
             let inside = if is_narrow { walk.inside() } else { 0..0 };
             taps.sum_rows_before(I::narrow(values).unwrap_or(&narrow), row, inside.clone(), &mut sums);
+            // The values one, two and three before: read back from memory, each would wait for its store.
+            let [mut a, mut b, mut c] = [0i64; 3];
             for (x, &sum) in sums.iter().enumerate() {
                 let i = row + x;
                 let is_inside = inside.contains(&x);
                 let (anchor, sum) = if is_inside {
-                    let [a, b, c] = [values[i - 1], values[i - 2], values[i - 3]].map(I::to_i64);
                     let [u, v, w] = taps.in_row;
-                    let sum = sum
-                        .wrapping_add(a.wrapping_mul(u))
-                        .wrapping_add(b.wrapping_mul(v))
-                        .wrapping_add(c.wrapping_mul(w));
-                    (a, sum)
+                    // The nearest last, as it is known last.
+                    let sum = sum.wrapping_add(c.wrapping_mul(w)).wrapping_add(b.wrapping_mul(v));
+                    (a, sum.wrapping_add(a.wrapping_mul(u)))
                 } else {
                     let anchor = walk.anchor(values, at, x, i);
                     (anchor, taps.sum_near_edge(values, extents[3], x, i, anchor))
@@ -220,6 +219,7 @@ impl<I: Int, V: Visit<I>> Kernel for Scan<'_, I, V> {
                 let site = Site { i, at, x, has_all: has_all_rows && is_inside, anchor, sum };
                 let value = visit.visit(values, &site)?;
                 values[i] = value;
+                (a, b, c) = (value.to_i64(), a, b);
                 if let Some(narrow) = narrow.get_mut(i) {
                     *narrow = value.to_i64() as i32;
                     is_narrow &= i64::from(*narrow) == value.to_i64();

@@ -24,6 +24,7 @@ use crate::entropy::Int;
 use crate::error::{Error, Result};
 use crate::params::Dtype;
 use crate::predict::stream::Ints;
+use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
 /// How integers stand for values.
@@ -120,28 +121,30 @@ impl Quantiser {
     /// Decodes all integers into little-endian elements.
     pub fn decode_all(self, dtype: Dtype, q: &Ints, out: &mut [u8]) {
         match q {
-            Ints::I32(q) => self.decode_ints(dtype, q, out),
-            Ints::I64(q) => self.decode_ints(dtype, q, out),
+            Ints::I32(q) => simd::run(DecodeInts { quantiser: self, dtype, q, out }),
+            Ints::I64(q) => simd::run(DecodeInts { quantiser: self, dtype, q, out }),
         }
     }
 
     /// The commonest cases without a branch for each value.
-    fn decode_ints<I: Int>(self, dtype: Dtype, q: &[I], out: &mut [u8]) {
+    #[inline(always)]
+    pub fn decode_ints<I: Int>(self, dtype: Dtype, q: &[I], out: &mut [u8]) {
         match (self, dtype) {
             (Quantiser::Linear { offset, step }, Dtype::F32 | Dtype::F64) => {
                 put_f64(dtype, q.iter().map(|q| offset + q.to_i64() as f64 * step), out);
             }
             (Quantiser::Integer { offset, step }, _) if step <= i64::MAX as u64 => {
                 let (min, max) = integer_range(dtype);
-                let bits = |q: &I| {
-                    let v = q.to_i64().checked_mul(step as i64).and_then(|v| v.checked_add(offset));
-                    v.map_or_else(|| self.decode(dtype, q.to_i64()), |v| i64_to_bits(dtype, v.clamp(min, max)))
-                };
-                match dtype.size_bytes() {
-                    1 => out.iter_mut().zip(q).for_each(|(o, q)| *o = bits(q) as u8),
-                    2 => put_words(out, q.iter().map(|q| (bits(q) as u16).to_le_bytes())),
-                    4 => put_words(out, q.iter().map(|q| (bits(q) as u32).to_le_bytes())),
-                    _ => put_words(out, q.iter().map(|q| bits(q).to_le_bytes())),
+                // Products of 32 bits each stay far from the ends of 64.
+                if I::SIZE_BYTES == 4 && step <= 1 << 31 && offset.unsigned_abs() <= 1 << 62 {
+                    let value = |q: &I| q.to_i64().wrapping_mul(step as i64).wrapping_add(offset);
+                    put_words(dtype, q.iter().map(|q| i64_to_bits(dtype, value(q).clamp(min, max))), out);
+                } else {
+                    let bits = |q: &I| {
+                        let v = q.to_i64().checked_mul(step as i64).and_then(|v| v.checked_add(offset));
+                        v.map_or_else(|| self.decode(dtype, q.to_i64()), |v| i64_to_bits(dtype, v.clamp(min, max)))
+                    };
+                    put_words(dtype, q.iter().map(bits), out);
                 }
             }
             _ => {
@@ -158,8 +161,35 @@ impl Quantiser {
     }
 }
 
-fn put_words<const N: usize>(out: &mut [u8], words: impl Iterator<Item = [u8; N]>) {
-    out.as_chunks_mut::<N>().0.iter_mut().zip(words).for_each(|(o, word)| *o = word);
+struct DecodeInts<'a, I> {
+    quantiser: Quantiser,
+    dtype: Dtype,
+    q: &'a [I],
+    out: &'a mut [u8],
+}
+
+impl<I: Int> Kernel for DecodeInts<'_, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.quantiser.decode_ints(self.dtype, self.q, self.out);
+    }
+}
+
+/// Puts the low bits of words into elements.
+#[inline(always)]
+fn put_words(dtype: Dtype, words: impl Iterator<Item = u64>, out: &mut [u8]) {
+    #[inline(always)]
+    fn put<const N: usize>(out: &mut [u8], words: impl Iterator<Item = [u8; N]>) {
+        out.as_chunks_mut::<N>().0.iter_mut().zip(words).for_each(|(o, word)| *o = word);
+    }
+    match dtype.size_bytes() {
+        1 => put(out, words.map(|w| (w as u8).to_le_bytes())),
+        2 => put(out, words.map(|w| (w as u16).to_le_bytes())),
+        4 => put(out, words.map(|w| (w as u32).to_le_bytes())),
+        _ => put(out, words.map(u64::to_le_bytes)),
+    }
 }
 
 /// The sign-magnitude pattern of a float as a signed integer. -0.0 and +0.0 both give 0: -0.0 is a special value.

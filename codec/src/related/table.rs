@@ -31,6 +31,13 @@ use std::cell::OnceCell;
 /// Set in the number of levels where [`Shape::is_grouped`].
 const GROUPED: u8 = 0x80;
 
+/// What a column asks of one decoded before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    Classes,
+    Values,
+}
+
 /// Decoded columns, as those after them see them.
 pub(crate) struct Decoded {
     columns: Vec<Option<Column>>,
@@ -66,6 +73,17 @@ impl Decoded {
     /// A column has been decoded: little-endian elements.
     pub fn put(&mut self, column: usize, dtype: Dtype, bytes: &[u8]) {
         self.columns[column] = Some(Column::new(Elements::new(dtype, bytes).to_numbers()));
+    }
+
+    /// The same where only its classes will be asked for.
+    pub fn put_classes(&mut self, column: usize, dtype: Dtype, bytes: &[u8]) {
+        let classes = Classes::of(Elements::new(dtype, bytes)).into();
+        self.columns[column] = Some(Column { classes, ..Column::new(Vec::new()) });
+    }
+
+    /// Nobody will ask for a column any more.
+    pub fn forget(&mut self, column: usize) {
+        self.columns[column] = None;
     }
 
     /// A decoded column.
@@ -207,9 +225,10 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, columns: &Columns, 
     Ok(out.bytes)
 }
 
-/// The columns that a payload needs.
-pub(crate) fn parents_of(payload: &[u8], n_columns: usize) -> Result<Vec<usize>> {
-    Ok(Columns::read(&mut Reader::new(payload), n_columns)?.needed())
+/// The columns that a payload needs, some perhaps twice.
+pub(crate) fn parents_of(payload: &[u8], n_columns: usize) -> Result<Vec<(usize, Need)>> {
+    let needed = Columns::read(&mut Reader::new(payload), n_columns)?.needed();
+    Ok(needed.into_iter().map(|c| (c, Need::Values)).collect())
 }
 
 /// What a payload says of itself, for reports.

@@ -105,7 +105,7 @@ impl Places {
 /// What has been coded before around each coefficient of a row, as weighted sums of magnitudes.
 pub(super) struct Around {
     places: Places,
-    /// Magnitudes of the row before along axis 2, and of the one along axis 1, with margins.
+    /// Magnitudes of the row before along axis 2, and of the one along axis 1, with margins; see [`Self::keep_rows`].
     pub north: Vec<u32>,
     pub before: Vec<u32>,
     /// In the same band.
@@ -115,7 +115,7 @@ pub(super) struct Around {
     /// At the same place in other bands of the level.
     pub sibling: Vec<u32>,
     base: Vec<Base>,
-    /// Of another band: magnitudes of a row with margins, and their weighted sums.
+    /// Magnitudes of rows with margins, and their weighted sums.
     row: Vec<u32>,
     sums: Vec<u32>,
 }
@@ -159,27 +159,45 @@ impl Around {
     fn look_near(&mut self, q: &[i32], band: &Band, [a, b, c]: [usize; 3]) {
         let [_, _, n_rows, n] = band.place.1;
         let row = |at: [usize; 3]| &q[self.places.row(&band.place, at)..][..n];
-        let near = &mut self.near[..n];
-        near.fill(0);
+        // In place of a row that is not there, one of which nothing is kept.
+        let this = row([a, b, c]);
+        let look = |is_there, at| if is_there { (row(at), u32::MAX) } else { (this, 0) };
+        let (a_1, b_1, c_1) = (a.wrapping_sub(1), b.wrapping_sub(1), c.wrapping_sub(1));
         // The row before, and that of the slab before along the next axis.
-        let (north, before) = ((c > 0).then(|| row([a, b, c - 1])), (b > 0).then(|| row([a, b - 1, c])));
-        for (sizes, row) in [(&mut self.north, north), (&mut self.before, before)] {
+        let north = look(c > 0, [a, b, c_1]);
+        let before = look(b > 0, [a, b_1, c]);
+        let sizes = &mut self.row[..n + 2 * MARGIN];
+        (sizes[0], sizes[n + MARGIN]) = (0, 0);
+        for ((s, v), w) in sizes[MARGIN..].iter_mut().zip(north.0).zip(before.0) {
+            *s = (size(*v) & north.1) + (size(*w) & before.1);
+        }
+        let others = [
+            look(b > 0 && c + 1 < n_rows, [a, b_1, c + 1]),
+            look(b > 0 && c > 0, [a, b_1, c_1]),
+            look(a > 0, [a_1, b, c]),
+            look(c > 1, [a, b, c.wrapping_sub(2)]),
+        ];
+        let [v, w, x, y] = others.map(|(row, _)| row);
+        let masks = others.map(|(_, mask)| mask);
+        let rows = v.iter().zip(w).zip(x).zip(y);
+        for ((near, s), (((v, w), x), y)) in self.near[..n].iter_mut().zip(sizes.windows(3)).zip(rows) {
+            let others = (size(*v) & masks[0]) + (size(*w) & masks[1]) + (size(*x) & masks[2]) + (size(*y) & masks[3]);
+            *near = s[0] + 2 * s[1] + s[2] + others;
+        }
+    }
+
+    /// Keeps the magnitudes of the rows beside one that has been started.
+    #[inline(always)]
+    pub fn keep_rows(&mut self, q: &[i32], band: &Band, [a, b, c]: [usize; 3]) {
+        let n = band.row_len();
+        let north = (c > 0).then(|| [a, b, c - 1]);
+        let before = (b > 0).then(|| [a, b - 1, c]);
+        for (sizes, at) in [(&mut self.north, north), (&mut self.before, before)] {
             let sizes = &mut sizes[..n + 2 * MARGIN];
             sizes.fill(0);
-            let Some(row) = row else { continue };
+            let Some(at) = at else { continue };
+            let row = &q[self.places.row(&band.place, at)..][..n];
             sizes[MARGIN..].iter_mut().zip(row).for_each(|(s, v)| *s = size(*v));
-            near.iter_mut().zip(sizes.windows(3)).for_each(|(n, s)| *n += s[0] + 2 * s[1] + s[2]);
-        }
-        for row in [
-            (b > 0 && c + 1 < n_rows).then(|| row([a, b - 1, c + 1])),
-            (b > 0 && c > 0).then(|| row([a, b - 1, c - 1])),
-            (a > 0).then(|| row([a - 1, b, c])),
-            (c > 1).then(|| row([a, b, c - 2])),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            near.iter_mut().zip(row).for_each(|(n, v)| *n += size(*v));
         }
     }
 
@@ -190,23 +208,28 @@ impl Around {
         for (place, split) in &band.parents {
             let extents = &place.1;
             let near: [usize; 3] = std::array::from_fn(|k| (at[k] >> u32::from(split[k])).min(extents[k] - 1));
-            let row = &mut self.row[..extents[3] + 2 * MARGIN];
-            row.fill(0);
-            let mut add = |at: [usize; 3], weight: u32| {
-                let from = &q[self.places.row(place, at)..][..extents[3]];
-                row[MARGIN..].iter_mut().zip(from).for_each(|(r, v)| *r += weight * size(*v));
+            let row = |at: [usize; 3]| &q[self.places.row(place, at)..][..extents[3]];
+            let this = row(near);
+            let look = |is_there, axis, step: isize| {
+                let at = std::array::from_fn(|k| near[k].wrapping_add_signed(if k == axis { step } else { 0 }));
+                if is_there { (row(at), u32::MAX) } else { (this, 0) }
             };
-            add(near, 2);
-            for k in 1..3 {
-                if near[k] > 0 {
-                    add(std::array::from_fn(|j| near[j] - usize::from(j == k)), 1);
-                }
-                if near[k] + 1 < extents[k] {
-                    add(std::array::from_fn(|j| near[j] + usize::from(j == k)), 1);
-                }
+            let beside = [
+                look(near[1] > 0, 1, -1),
+                look(near[1] + 1 < extents[1], 1, 1),
+                look(near[2] > 0, 2, -1),
+                look(near[2] + 1 < extents[2], 2, 1),
+            ];
+            let [v, w, x, y] = beside.map(|(row, _)| row);
+            let masks = beside.map(|(_, mask)| mask);
+            let sizes = &mut self.row[..extents[3] + 2 * MARGIN];
+            for (((((s, t), v), w), x), y) in sizes[MARGIN..].iter_mut().zip(this).zip(v).zip(w).zip(x).zip(y) {
+                let beside =
+                    (size(*v) & masks[0]) + (size(*w) & masks[1]) + (size(*x) & masks[2]) + (size(*y) & masks[3]);
+                *s = 2 * size(*t) + beside;
             }
             let sums = &mut self.sums[..extents[3]];
-            sum_threes(row, sums);
+            sum_threes(sizes, sums);
             add_beside(&mut self.parent[..n], sums, split[3]);
         }
     }
@@ -215,14 +238,18 @@ impl Around {
     fn look_beside(&mut self, q: &[i32], band: &Band, at: [usize; 3]) {
         let n = band.row_len();
         self.sibling[..n].fill(0);
-        for place in &band.siblings {
-            let extents = &place.1;
-            let at = std::array::from_fn(|k| at[k].min(extents[k] - 1));
-            let from = &q[self.places.row(place, at)..][..extents[3]];
-            let row = &mut self.row[..extents[3] + 2 * MARGIN];
-            row[MARGIN..].iter_mut().zip(from).for_each(|(r, v)| *r = size(*v));
-            let sums = &mut self.sums[..extents[3]];
-            sum_threes(row, sums);
+        // Rows of one length are summed up together.
+        for places in band.siblings.chunk_by(|a, b| a.1[3] == b.1[3]) {
+            let len = places[0].1[3];
+            let sizes = &mut self.row[..len + 2 * MARGIN];
+            sizes.fill(0);
+            for place in places {
+                let at = std::array::from_fn(|k| at[k].min(place.1[k] - 1));
+                let from = &q[self.places.row(place, at)..][..len];
+                sizes[MARGIN..].iter_mut().zip(from).for_each(|(s, v)| *s += size(*v));
+            }
+            let sums = &mut self.sums[..len];
+            sum_threes(sizes, sums);
             add_beside(&mut self.sibling[..n], sums, false);
         }
     }

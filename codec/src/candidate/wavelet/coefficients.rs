@@ -44,6 +44,7 @@ fn mixed<C: BitCoder>(coder: &mut C, q: &mut [i32], layout: &Layout) -> Result<(
     for band in bands(layout) {
         for at in band.rows() {
             let row = around.start_row(q, &band, at);
+            around.keep_rows(q, &band, at);
             let (mut w, mut ww) = (0u32, 0u32);
             let mut w_sign = 1;
             for d in 0..band.row_len() {

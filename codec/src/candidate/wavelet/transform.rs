@@ -200,8 +200,10 @@ fn add_sum(to: &mut [f64], left: &[f64], right: &[f64], factor: f64) {
 /// line of it, if `axis` is the fastest). `splits` says whether the sheets come in their natural order or go back to it.
 #[inline(always)]
 fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axis: usize, splits: bool) {
-    /// Of the fastest axis where another one is transformed: a sheet stays in the cache.
-    const WIDTH: usize = 64;
+    /// Values of a sheet where another axis than the fastest is transformed: it stays in the first cache.
+    const SHEET: usize = 1 << 11;
+    /// Along the fastest axis it has whole lines of the cache.
+    const LEAST_WIDTH: usize = 8;
     let strides = strides(extents);
     let length = level.extents[axis];
     let low = length.div_ceil(2);
@@ -239,11 +241,12 @@ fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axi
         }
         return;
     }
-    let mut lines = vec![0.0; length * WIDTH.min(level.extents[fastest])];
+    let most_width = (SHEET / length).next_multiple_of(LEAST_WIDTH).max(LEAST_WIDTH).min(level.extents[fastest]);
+    let mut lines = vec![0.0; length * most_width];
     for start in starts {
-        for column in (0..level.extents[fastest]).step_by(WIDTH) {
+        for column in (0..level.extents[fastest]).step_by(most_width) {
             let start = start + column;
-            let width = WIDTH.min(level.extents[fastest] - column);
+            let width = most_width.min(level.extents[fastest] - column);
             let lines = &mut lines[..length * width];
             for k in 0..length {
                 let from = start + k * strides[axis];

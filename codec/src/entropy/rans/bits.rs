@@ -32,15 +32,21 @@ impl BitWriter {
     }
 }
 
-/// Reads them.
+/// Reads them. Loops work on a copy, which is kept in registers.
+#[derive(Clone, Copy)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The last eight bytes, or all if they are fewer.
+    last: u64,
 }
 
 impl<'a> BitReader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        let mut last = [0; 8];
+        let n = bytes.len().min(8);
+        last[..n].copy_from_slice(&bytes[bytes.len() - n..]);
+        Self { bytes, at: 0, last: u64::from_le_bytes(last) }
     }
 
     /// Zeros beyond the end.
@@ -49,19 +55,15 @@ impl<'a> BitReader<'a> {
         let start = self.at / 8;
         let word = match self.bytes.get(start..start + 8) {
             Some(eight) => u64::from_le_bytes(eight.try_into().expect("eight bytes")),
-            None => self.last_bytes(start),
+            // Once in a stream, and then for all that is left: values may take no bits for long.
+            None => {
+                let n_before = start - self.bytes.len().saturating_sub(8);
+                if n_before < 8 { self.last >> (8 * n_before) } else { 0 }
+            }
         };
         let bits = word >> (self.at % 8) & ((1 << n) - 1);
         self.at += n as usize;
         bits
-    }
-
-    #[cold]
-    fn last_bytes(&self, start: usize) -> u64 {
-        let mut eight = [0; 8];
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        eight[..rest.len().min(8)].copy_from_slice(&rest[..rest.len().min(8)]);
-        u64::from_le_bytes(eight)
     }
 
     pub fn finish(&self) -> Result<()> {

@@ -84,6 +84,22 @@ impl RowEncoder {
     }
 }
 
+/// Tokens are named by the number that they stand for where it is a zigzag value: nothing but a sign is left to do then.
+const fn unzigzag_token(token: u8) -> u8 {
+    (token >> 1) ^ (token & 1).wrapping_neg()
+}
+
+/// The least zigzag value of each name, and the bits stored beside it.
+static LARGE: [(u64, u32); 1 << u8::BITS] = {
+    let mut large = [(0, 0); 1 << u8::BITS];
+    let mut token = 0;
+    while token < N_TOKENS {
+        large[unzigzag_token(token as u8) as usize] = (token_base(token), n_extra(token));
+        token += 1;
+    }
+    large
+};
+
 /// Reads the rows again.
 pub(crate) struct RowDecoder<'a> {
     of_energy: OfEnergy,
@@ -104,7 +120,7 @@ impl<'a> RowDecoder<'a> {
         let tables = Tables::read(&mut input)?;
         let extra = BitReader::new(input.block("the stored bits")?);
         let states = States::read(&mut input)?;
-        let (of_energy, lookup) = (OfEnergy::new(&tables), Lookup::new(&tables.tables));
+        let (of_energy, lookup) = (OfEnergy::new(&tables), Lookup::new(&tables.tables, unzigzag_token));
         Ok(Self { of_energy, lookup, extra, states, is_wide: false })
     }
 
@@ -117,7 +133,8 @@ impl<'a> RowDecoder<'a> {
         current: &mut [i32],
         values: &mut slice::IterMut<'_, I>,
     ) -> Result<()> {
-        let Self { of_energy, lookup, extra, states, is_wide } = self;
+        let Self { of_energy, lookup, is_wide, .. } = self;
+        let (mut extra, mut states) = (self.extra, self.states);
         let (mut w, mut ww) = (0i32, 0i32);
         for (x, (current, &(energy, around))) in current.iter_mut().zip(base).enumerate() {
             if !classes.is_empty() && classes[x] != 0 {
@@ -127,15 +144,16 @@ impl<'a> RowDecoder<'a> {
             let Some(value) = values.next() else { return Err(Error::corrupt("more values than expected")) };
             // What the next value waits for comes first: its neighbour by way of class and token.
             let table = of_energy.table(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
-            let t = states.token(lookup, table);
+            let name = states.token(lookup, table);
             let turn = around.wrapping_add(w) >> 31;
             ww = w;
-            if t < N_DIRECT as usize {
-                let t = t as i32;
-                w = ((t >> 1 ^ -(t & 1)) ^ turn) - turn;
+            let direct = i32::from(name as i8);
+            if (-(N_DIRECT as i32) / 2..N_DIRECT as i32 / 2).contains(&direct) {
+                w = (direct ^ turn) - turn;
                 *value = I::from_i32(w);
             } else {
-                let z = token_base(t) + extra.take(n_extra(t));
+                let (base, bits) = LARGE[usize::from(name)];
+                let z = base + extra.take(bits);
                 let turn = i64::from(turn);
                 let v = (unzigzag64(z) ^ turn) - turn;
                 match I::from_i64(v) {
@@ -145,8 +163,9 @@ impl<'a> RowDecoder<'a> {
                 w = near(v);
             }
             *current = w;
-            states.advance(lookup, table, t);
+            states.advance(lookup, table, name);
         }
+        (self.extra, self.states) = (extra, states);
         Ok(())
     }
 

@@ -69,10 +69,12 @@ pub(crate) fn encode_tokens(
     out.bytes.extend(words.iter().rev().flat_map(|w| w.to_le_bytes()));
 }
 
-/// Decodes them again.
+/// Decodes them again. Loops work on a copy, which is kept in registers.
+#[derive(Clone, Copy)]
 pub(crate) struct States<'a> {
-    /// The one whose turn it is first.
     states: [u32; N_STATES],
+    /// Tokens taken out: they take turns.
+    n_taken: usize,
     words: &'a [u8],
     n_words: usize,
 }
@@ -87,27 +89,59 @@ impl<'a> States<'a> {
                 return Err(Error::corrupt("a state is too small"));
             }
         }
-        Ok(Self { states, words: input.rest(), n_words: 0 })
+        Ok(Self { states, n_taken: 0, words: input.rest(), n_words: 0 })
     }
 
     /// The next token, by this table. Only [`Self::advance`] takes it out, so that whoever waits for the token does not
     /// wait for the state.
     #[inline(always)]
-    pub fn token(&self, lookup: &Lookup, table: usize) -> usize {
-        lookup.token(table, self.states[0] & (TOTAL - 1))
+    pub fn token(&self, lookup: &Lookup, table: usize) -> u8 {
+        lookup.token(table, self.states[self.n_taken % N_STATES] & (TOTAL - 1))
     }
 
     #[inline(always)]
-    pub fn advance(&mut self, lookup: &Lookup, table: usize, token: usize) {
-        let [state, second, third, fourth] = self.states;
+    pub fn advance(&mut self, lookup: &Lookup, table: usize, token: u8) {
+        let state = self.states[self.n_taken % N_STATES];
         let (frequency, first) = lookup.span(table, token);
         let state = frequency * (state >> PROBABILITY_BITS) + (state & (TOTAL - 1)) - first;
         // A state too small takes in a word. Without a branch, which would be guessed wrong once in some values.
         let is_small = u32::from(state < LEAST_STATE);
         let word = self.words.get(self.n_words..self.n_words + 2).map_or(0, |w| u16::from_le_bytes([w[0], w[1]]));
         self.n_words += 2 * is_small as usize;
-        let state = state << (16 * is_small) | u32::from(word) & is_small.wrapping_neg();
-        self.states = [second, third, fourth, state];
+        self.states[self.n_taken % N_STATES] = state << (16 * is_small) | u32::from(word) & is_small.wrapping_neg();
+        self.n_taken += 1;
+    }
+
+    /// The next tokens, in place of the numbers of their tables.
+    #[inline(always)]
+    pub fn tokens(&mut self, lookup: &Lookup, tables: &mut [u8]) {
+        let (rounds, rest) = tables.as_chunks_mut::<N_STATES>();
+        self.states.rotate_left(self.n_taken % N_STATES);
+        self.n_taken = 0;
+        let (mut states, mut n_words) = (self.states, self.n_words);
+        let mut n_rounds = 0;
+        for tokens in &mut *rounds {
+            // One check for all words that a round can take in.
+            let Some(words) = self.words.get(n_words..n_words + 2 * N_STATES) else { break };
+            let mut words = u64::from_le_bytes(words.try_into().expect("eight bytes"));
+            for (state, token) in states.iter_mut().zip(tokens) {
+                let table = usize::from(*token);
+                *token = lookup.token(table, *state & (TOTAL - 1));
+                let (frequency, first) = lookup.span(table, *token);
+                let next = frequency * (*state >> PROBABILITY_BITS) + (*state & (TOTAL - 1)) - first;
+                let n_bits = if next < LEAST_STATE { 16 } else { 0 };
+                *state = if next < LEAST_STATE { next << 16 | u32::from(words as u16) } else { next };
+                words >>= n_bits;
+                n_words += n_bits / 8;
+            }
+            n_rounds += 1;
+        }
+        (self.states, self.n_words) = (states, n_words);
+        for token in rounds[n_rounds..].as_flattened_mut().iter_mut().chain(rest) {
+            let table = usize::from(*token);
+            *token = self.token(lookup, table);
+            self.advance(lookup, table, *token);
+        }
     }
 
     /// An error unless everything has been taken out.

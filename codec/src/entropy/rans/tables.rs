@@ -268,40 +268,40 @@ impl OfEnergy {
 }
 
 /// What a decoder looks up for each token: itself by table and a state's low bits, frequency and first slot by table and
-/// token.
+/// token. Tokens have names here, any byte each, so that a name may be what the decoder wants of its token.
 pub(crate) struct Lookup {
-    tokens: Vec<u8>,
-    spans: Vec<[u32; SPANS]>,
+    tokens: Vec<[u8; TOTAL as usize]>,
+    spans: Vec<[u32; N_NAMES]>,
 }
 
-/// Tokens of a table, up to a power of two.
-const SPANS: usize = N_TOKENS.next_power_of_two();
+const N_NAMES: usize = 1 << u8::BITS;
 
 impl Lookup {
-    pub fn new(tables: &[Table]) -> Self {
-        let mut tokens = Vec::with_capacity(tables.len() << PROBABILITY_BITS);
-        let mut spans = Vec::with_capacity(tables.len());
-        for table in tables {
-            let (mut first, mut of_token) = (0, [0; SPANS]);
-            for (token, (&frequency, span)) in table.frequencies.iter().zip(&mut of_token).enumerate() {
-                *span = u32::from(frequency) | first << 16;
-                first += u32::from(frequency);
-                tokens.resize(tokens.len() + usize::from(frequency), token as u8);
+    pub fn new(tables: &[Table], name: impl Fn(u8) -> u8) -> Self {
+        let mut lookup =
+            Self { tokens: vec![[0; TOTAL as usize]; tables.len()], spans: vec![[0; N_NAMES]; tables.len()] };
+        for ((table, tokens), spans) in tables.iter().zip(&mut lookup.tokens).zip(&mut lookup.spans) {
+            let mut first = 0;
+            for (token, &frequency) in (0..).zip(&table.frequencies) {
+                let name = name(token);
+                spans[usize::from(name)] = u32::from(frequency) | first << 16;
+                let end = first + u32::from(frequency);
+                tokens[first as usize..end as usize].fill(name);
+                first = end;
             }
-            spans.push(of_token);
+            debug_assert_eq!(first, TOTAL);
         }
-        debug_assert_eq!(tokens.len(), tables.len() << PROBABILITY_BITS);
-        Self { tokens, spans }
+        lookup
     }
 
     #[inline(always)]
-    pub fn token(&self, table: usize, slot: u32) -> usize {
-        usize::from(self.tokens[table << PROBABILITY_BITS | slot as usize])
+    pub fn token(&self, table: usize, slot: u32) -> u8 {
+        self.tokens[table][(slot % TOTAL) as usize]
     }
 
     #[inline(always)]
-    pub fn span(&self, table: usize, token: usize) -> (u32, u32) {
-        let span = self.spans[table][token % SPANS];
+    pub fn span(&self, table: usize, token: u8) -> (u32, u32) {
+        let span = self.spans[table][usize::from(token)];
         (span & 0xffff, span >> 16)
     }
 }

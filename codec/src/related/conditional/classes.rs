@@ -1,7 +1,9 @@
 //! A column's values as contexts of others: classes of about equally many rows.
 
+use crate::element::Elements;
 use crate::simd::{self, Kernel};
 use std::cell::OnceCell;
+use std::ops::Range;
 
 /// A class has this part of all rows; a value that more have, one to itself. So there are at most twice as many classes.
 const SHARES: usize = 64;
@@ -21,7 +23,12 @@ pub(crate) struct Classes {
 impl Classes {
     /// Of decoded values: the same from the same values everywhere. NaN has a place like any other value.
     pub fn new(values: &[f64]) -> Self {
-        simd::run(Find { values })
+        simd::run(Find { values: Values::Numbers(values) })
+    }
+
+    /// Of elements that nobody needs as numbers.
+    pub fn of(elements: Elements<'_>) -> Self {
+        simd::run(Find { values: Values::Elements(elements) })
     }
 
     /// With neighbouring classes put together until there are at most `most`.
@@ -64,7 +71,31 @@ impl Classes {
 }
 
 struct Find<'a> {
-    values: &'a [f64],
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Numbers(&'a [f64]),
+    Elements(Elements<'a>),
+}
+
+/// Where each value lies among all, and the first and last of these places.
+struct Places {
+    of_row: Vec<u32>,
+    min: u32,
+    max: u32,
+}
+
+impl Places {
+    #[inline(always)]
+    fn add(&mut self, values: &[f64]) {
+        let start = self.of_row.len();
+        self.of_row.resize(start + values.len(), 0);
+        for (place, &v) in self.of_row[start..].iter_mut().zip(values) {
+            *place = place_of(v);
+            (self.min, self.max) = (self.min.min(*place), self.max.max(*place));
+        }
+    }
 }
 
 impl Kernel for Find<'_> {
@@ -72,13 +103,25 @@ impl Kernel for Find<'_> {
 
     #[inline(always)]
     fn run(self) -> Classes {
-        let values = self.values;
-        let mut places = vec![0; values.len()];
-        let (mut min, mut max) = (u32::MAX, 0);
-        for (place, &v) in places.iter_mut().zip(values) {
-            *place = place_of(v);
-            (min, max) = (min.min(*place), max.max(*place));
+        const BLOCK: usize = 1 << 10;
+        let n = match self.values {
+            Values::Numbers(values) => values.len(),
+            Values::Elements(elements) => elements.len(),
+        };
+        let mut places = Places { of_row: Vec::with_capacity(n), min: u32::MAX, max: 0 };
+        match self.values {
+            Values::Numbers(values) => places.add(values),
+            Values::Elements(Elements { dtype, bytes }) => {
+                let mut numbers = [0.0; BLOCK];
+                for bytes in bytes.chunks(BLOCK * dtype.size_bytes()) {
+                    let elements = Elements::new(dtype, bytes);
+                    let numbers = &mut numbers[..elements.len()];
+                    elements.read_numbers(numbers);
+                    places.add(numbers);
+                }
+            }
         }
+        let Places { of_row: places, min, max } = places;
         let range = max.saturating_sub(min);
         let shift = (u32::BITS - range.leading_zeros()).saturating_sub(CELL_BITS);
         let cell = |place: u32| (place.wrapping_sub(min) >> shift) as usize;
@@ -88,7 +131,7 @@ impl Kernel for Find<'_> {
         }
         let (mut class, mut below, mut last) = (0u8, 0, None);
         // Wide enough for any number of rows on any machine.
-        let (shares, n) = (SHARES as u64, values.len().max(1) as u64);
+        let (shares, n) = (SHARES as u64, places.len().max(1) as u64);
         let mut of_cell = vec![0; counts.len()];
         for (of_cell, count) in of_cell.iter_mut().zip(counts) {
             if count > 0 {
@@ -101,7 +144,7 @@ impl Kernel for Find<'_> {
             }
             *of_cell = class;
         }
-        let mut of_row = vec![0; values.len()];
+        let mut of_row = vec![0; places.len()];
         for (class, &place) in of_row.iter_mut().zip(&places) {
             *class = of_cell[cell(place)];
         }
@@ -134,10 +177,26 @@ impl Coarse<'_> {
     /// Tells contexts of these rows apart by their classes.
     pub fn refine(&self, contexts: &mut [u16], rows: impl Iterator<Item = usize>) {
         if self.n() > 1 {
-            let n = self.n() as u16;
-            for (context, row) in contexts.iter_mut().zip(rows) {
-                *context = *context * n + self.class(row) as u16;
-            }
+            self.refine_by(contexts, rows.map(|row| &self.of_row[row]));
+        }
+    }
+
+    /// The same of rows that follow one another.
+    #[inline(always)]
+    pub fn refine_range(&self, contexts: &mut [u16], rows: Range<usize>) {
+        if self.n() > 1 {
+            self.refine_by(contexts, self.of_row[rows].iter());
+        }
+    }
+
+    #[inline(always)]
+    fn refine_by<'a>(&self, contexts: &mut [u16], fine: impl Iterator<Item = &'a u8>) {
+        let n = self.n() as u16;
+        // As many as a byte tells apart, so that no look-up is checked.
+        let mut of_class = [0; 1 << u8::BITS];
+        of_class[..self.of_class.len()].copy_from_slice(&self.of_class);
+        for (context, &class) in contexts.iter_mut().zip(fine) {
+            *context = *context * n + u16::from(of_class[usize::from(class)]);
         }
     }
 

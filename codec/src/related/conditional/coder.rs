@@ -8,9 +8,10 @@ use crate::entropy::rans::{
     BitReader, BitWriter, Counts, Lookup, MAX_VALUES_PER_BYTE_LOG2, N_TOKENS, States, Table, encode_tokens,
 };
 use crate::error::{Error, Result};
-use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
+/// Rows that are decoded together: what belongs to them stays in the first cache.
+pub(super) const ROWS: usize = 1 << 10;
 /// Ranks stand for integers where at most this many occur, and this many rows share one, on average.
 const MOST_RANKS: usize = 1 << 10;
 const ROWS_PER_RANK: usize = 64;
@@ -112,98 +113,130 @@ fn code_map<C: BitCoder>(coder: &mut C, of_context: &mut [u8]) {
     }
 }
 
-/// Reads what [`Coded::write`] wrote, and adds it to `values`, but for those with a class other than 0.
-///
-/// An integer can take no bits at all, so a stream that is shorter than the encoder makes any is refused.
-pub(super) fn decode(
-    input: &mut Reader<'_>,
-    classes: &[u8],
-    contexts: &[u16],
-    n_contexts: usize,
-    values: &mut [i64],
-) -> Result<()> {
-    let n_coded = values.len() - classes.iter().filter(|&&class| class != 0).count();
-    if n_coded >> MAX_VALUES_PER_BYTE_LOG2 > input.rest().len() {
-        return Err(Error::corrupt(format!("{} bytes of rANS cannot hold {n_coded} integers", input.rest().len())));
-    }
-    let base = input.varint_signed("the smallest integer")?;
-    let occurring = occurring::read(values.len(), input)?;
-    let intervals = Intervals::read(input)?;
-    let n_tables = usize::from(input.u8("the number of tables")?);
-    if !(1..=MOST_TABLES).contains(&n_tables) {
-        return Err(Error::corrupt(format!("{n_tables} tables: expected 1 to {MOST_TABLES}")));
-    }
-    let mut coder = Decoder::new(input.block("the tables of contexts")?);
-    let mut of_context = vec![0; n_contexts];
-    code_map(&mut coder, &mut of_context);
-    coder.finish()?;
-    if let Some(table) = of_context.iter().find(|&&table| usize::from(table) >= n_tables) {
-        return Err(Error::corrupt(format!("table {table} of {n_tables}")));
-    }
-    let lookup = Lookup::new(&Table::read_all(n_tables, input)?);
-    let mut starts = [(0, 0); N_TOKENS.next_power_of_two()];
-    for (start, (&first, &extra)) in starts.iter_mut().zip(intervals.starts().iter().zip(&intervals.extra)) {
-        *start = (first, u32::from(extra));
-    }
-    let extra = BitReader::new(input.block("the stored bits")?);
-    let states = States::read(input)?;
-    simd::run(Decode {
-        base,
-        occurring: &occurring,
-        of_context: &of_context,
-        lookup: &lookup,
-        starts: &starts,
-        extra,
-        states,
-        classes,
-        contexts,
-        values,
-    })
-}
-
-struct Decode<'a> {
+/// Reads what [`Coded::write`] wrote, some rows at a time.
+pub(super) struct IntegerDecoder<'a> {
     base: i64,
-    occurring: &'a [i64],
-    of_context: &'a [u8],
-    lookup: &'a Lookup,
+    occurring: Vec<i64>,
+    of_context: Vec<u8>,
+    lookup: Lookup,
     /// First integer and stored bits of each token.
-    starts: &'a [(u64, u32); N_TOKENS.next_power_of_two()],
+    starts: [(u64, u32); MANY_TOKENS],
+    /// What each token stands for, where none has stored bits.
+    whole: Option<[i64; MANY_TOKENS]>,
     extra: BitReader<'a>,
     states: States<'a>,
-    classes: &'a [u8],
-    contexts: &'a [u16],
-    values: &'a mut [i64],
 }
 
-impl Kernel for Decode<'_> {
-    type Output = Result<()>;
+/// As many as a byte tells apart, so that no look-up is checked.
+const MANY_TOKENS: usize = N_TOKENS.next_power_of_two();
+
+impl<'a> IntegerDecoder<'a> {
+    /// For `n_coded` integers.
+    ///
+    /// An integer can take no bits at all, so a stream that is shorter than the encoder makes any is refused.
+    pub fn new(input: &mut Reader<'a>, n_coded: usize, n_contexts: usize) -> Result<Self> {
+        if n_coded >> MAX_VALUES_PER_BYTE_LOG2 > input.rest().len() {
+            return Err(Error::corrupt(format!("{} bytes of rANS cannot hold {n_coded} integers", input.rest().len())));
+        }
+        let base = input.varint_signed("the smallest integer")?;
+        let occurring = occurring::read(n_coded, input)?;
+        let intervals = Intervals::read(input)?;
+        let n_tables = usize::from(input.u8("the number of tables")?);
+        if !(1..=MOST_TABLES).contains(&n_tables) {
+            return Err(Error::corrupt(format!("{n_tables} tables: expected 1 to {MOST_TABLES}")));
+        }
+        let mut coder = Decoder::new(input.block("the tables of contexts")?);
+        let mut of_context = vec![0; n_contexts];
+        code_map(&mut coder, &mut of_context);
+        coder.finish()?;
+        if let Some(table) = of_context.iter().find(|&&table| usize::from(table) >= n_tables) {
+            return Err(Error::corrupt(format!("table {table} of {n_tables}")));
+        }
+        let lookup = Lookup::new(&Table::read_all(n_tables, input)?, |token| token);
+        let mut starts = [(0, 0); MANY_TOKENS];
+        for (start, (&first, &extra)) in starts.iter_mut().zip(intervals.starts().iter().zip(&intervals.extra)) {
+            *start = (first, u32::from(extra));
+        }
+        let extra = BitReader::new(input.block("the stored bits")?);
+        let states = States::read(input)?;
+        let whole = intervals.extra.iter().all(|&bits| bits == 0).then(|| {
+            starts.map(|(start, _)| match occurring.len().checked_sub(1) {
+                Some(last) => base.wrapping_add(occurring[start.min(last as u64) as usize]),
+                None => base.wrapping_add(start as i64),
+            })
+        });
+        Ok(Self { base, occurring, of_context, lookup, starts, whole, extra, states })
+    }
+
+    /// Adds the integers of the next rows, but for those with a class other than 0.
+    #[inline(always)]
+    pub fn add(&mut self, classes: &[u8], contexts: &[u16], values: &mut [i64]) {
+        let mut tokens = [0; ROWS];
+        let tokens = &mut tokens[..values.len()];
+        for (token, &context) in tokens.iter_mut().zip(contexts) {
+            *token = self.of_context[usize::from(context)];
+        }
+        if classes.iter().all(|&class| class == 0) {
+            self.states.tokens(&self.lookup, tokens);
+            self.add_tokens(values.iter_mut().zip(&*tokens));
+        } else {
+            let is_coded = |class: &u8| *class == 0;
+            for (token, _) in tokens.iter_mut().zip(classes).filter(|(_, class)| is_coded(class)) {
+                self.states.tokens(&self.lookup, std::slice::from_mut(token));
+            }
+            let rows = values.iter_mut().zip(&*tokens).zip(classes);
+            self.add_tokens(rows.filter(|(_, class)| is_coded(class)).map(|(row, _)| row));
+        }
+    }
 
     #[inline(always)]
-    fn run(self) -> Result<()> {
-        let Self { base, occurring, of_context, lookup, starts, mut extra, mut states, classes, contexts, values } =
-            self;
-        let most = occurring.len().wrapping_sub(1) as u64;
-        for (row, (value, &context)) in values.iter_mut().zip(contexts).enumerate() {
-            if !classes.is_empty() && classes[row] != 0 {
-                continue;
+    fn add_tokens<'b>(&mut self, rows: impl Iterator<Item = (&'b mut i64, &'b u8)>) {
+        if let Some(whole) = &self.whole {
+            for (value, &token) in rows {
+                *value = value.wrapping_add(whole[usize::from(token)]);
             }
-            let table = usize::from(of_context[usize::from(context)]);
-            let token = states.token(lookup, table);
-            states.advance(lookup, table, token);
-            let (start, bits) = starts[token % starts.len()];
-            let code = start.wrapping_add(extra.take(bits));
-            // A damaged stream can give any rank.
-            let above = if occurring.is_empty() { code as i64 } else { occurring[code.min(most) as usize] };
-            *value = value.wrapping_add(base).wrapping_add(above);
+            return;
         }
-        states.finish()?;
-        extra.finish()
+        let (starts, base, mut extra) = (&self.starts, self.base, self.extra);
+        let mut code = |token: u8| {
+            let (start, bits) = starts[usize::from(token)];
+            start.wrapping_add(extra.take(bits))
+        };
+        if let Some(last) = self.occurring.len().checked_sub(1) {
+            for (value, &token) in rows {
+                // A damaged stream can give any rank.
+                let above = self.occurring[code(token).min(last as u64) as usize];
+                *value = value.wrapping_add(base).wrapping_add(above);
+            }
+        } else {
+            for (value, &token) in rows {
+                *value = value.wrapping_add(base).wrapping_add(code(token) as i64);
+            }
+        }
+        self.extra = extra;
+    }
+
+    /// An error unless everything has been read.
+    pub fn finish(&self) -> Result<()> {
+        self.states.finish()?;
+        self.extra.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Adds what was written to `values`.
+    fn decode(bytes: &[u8], classes: &[u8], contexts: &[u16], n_contexts: usize, values: &mut [i64]) -> Result<()> {
+        let n_coded = values.len() - classes.iter().filter(|&&class| class != 0).count();
+        let mut decoder = IntegerDecoder::new(&mut Reader::new(bytes), n_coded, n_contexts)?;
+        for (k, (values, contexts)) in values.chunks_mut(ROWS).zip(contexts.chunks(ROWS)).enumerate() {
+            let classes = classes.get(k * ROWS..).unwrap_or_default();
+            decoder.add(&classes[..classes.len().min(values.len())], contexts, values);
+        }
+        decoder.finish()
+    }
 
     fn round_trip(integers: &[i64], contexts: &[u16], n_contexts: usize) -> Option<usize> {
         let mut out = Writer::default();
@@ -214,20 +247,20 @@ mod tests {
         let len = out.bytes.len() as f64;
         assert!((estimate - len).abs() < 200.0 + len / 8.0, "{estimate}, {len}");
         let mut back = vec![0; integers.len()];
-        decode(&mut Reader::new(&out.bytes), &[], contexts, n_contexts, &mut back).unwrap();
+        decode(&out.bytes, &[], contexts, n_contexts, &mut back).unwrap();
         assert_eq!(back, integers);
         // Rows that are left out are where they were.
         let mask: Vec<u8> = (0..2 * integers.len()).map(|i| (i % 2) as u8).collect();
         let twice: Vec<u16> = contexts.iter().flat_map(|&c| [c, 0]).collect();
         let mut back = vec![7; mask.len()];
-        decode(&mut Reader::new(&out.bytes), &mask, &twice, n_contexts, &mut back).unwrap();
+        decode(&out.bytes, &mask, &twice, n_contexts, &mut back).unwrap();
         assert!(back.chunks(2).zip(integers).all(|(pair, &v)| pair == [v.wrapping_add(7), 7]));
         for i in 0..out.bytes.len().min(400) {
             let mut bad = out.bytes.clone();
             bad[i] ^= 1 << (i % 8);
-            let _ = decode(&mut Reader::new(&bad), &[], contexts, n_contexts, &mut back[..integers.len()]);
+            let _ = decode(&bad, &[], contexts, n_contexts, &mut back[..integers.len()]);
             let cut = &out.bytes[..i];
-            assert!(decode(&mut Reader::new(cut), &[], contexts, n_contexts, &mut back[..integers.len()]).is_err());
+            assert!(decode(cut, &[], contexts, n_contexts, &mut back[..integers.len()]).is_err());
         }
         Some(out.bytes.len())
     }
@@ -264,7 +297,7 @@ mod tests {
         let mut classes = vec![1; ROWS];
         classes[ROWS - 4..].fill(0);
         let mut back = vec![0; ROWS];
-        decode(&mut Reader::new(&out.bytes), &classes, &vec![0; ROWS], 1, &mut back).unwrap();
+        decode(&out.bytes, &classes, &vec![0; ROWS], 1, &mut back).unwrap();
         assert_eq!(back[ROWS - 4..], [1, 2, 1, 2]);
     }
 

@@ -27,18 +27,20 @@ pub(crate) use plan::Survey;
 
 use super::Formula;
 use super::predict::{N_FRACTIONS, N_SPREADS, Prediction};
-use super::table::{Decoded, read_formula, write_formula};
+use super::table::{Decoded, Need, read_formula, write_formula};
 use crate::candidate::{Exceptions, Part, Target};
 use crate::error::{Error, Result};
 use crate::params::Dtype;
 use crate::predict::stream::Ints;
 use crate::quantize::{Quantised, Quantiser};
+use crate::simd::{self, Kernel};
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
 use classes::{Coarse, ONE};
-use coder::Coded;
+use coder::{Coded, IntegerDecoder, ROWS};
 use std::cell::OnceCell;
-use surface::{Parents, Surface};
+use std::ops::Range;
+use surface::{Parents, Planes, Surface};
 use tables::Pains;
 
 /// Parents at most.
@@ -116,12 +118,14 @@ impl Plan {
     }
 
     /// Every column that has to be decoded before, some perhaps twice.
-    pub fn needed(&self) -> Vec<usize> {
+    fn needed(&self) -> Vec<(usize, Need)> {
+        let of_parents = if self.are_differences || self.kind != Kind::Contexts { Need::Values } else { Need::Classes };
         let formula = match &self.kind {
             Kind::Formula(formula, _) => formula.columns(),
             _ => Vec::new(),
         };
-        self.parents.iter().map(|p| p.0).chain(formula).collect()
+        let parents = self.parents.iter().map(|&(column, _)| (column, of_parents));
+        parents.chain(formula.into_iter().map(|column| (column, Need::Values))).collect()
     }
 
     /// Looks everything up. A formula is evaluated once for all plans that have it, in `evaluated`.
@@ -185,6 +189,22 @@ impl<'a> Given<'a> {
         };
         self.parents.iter().for_each(|(coarse, _)| coarse.refine(&mut contexts, rows.clone()));
         contexts
+    }
+
+    /// The same of rows that follow one another.
+    #[inline(always)]
+    fn contexts_of_range(&self, rows: Range<usize>, contexts: &mut [u16]) {
+        contexts.fill(0);
+        if let Some(Prediction { spread, fraction, .. }) = &self.prediction {
+            for ((context, &spread), &fraction) in
+                contexts.iter_mut().zip(&spread[rows.clone()]).zip(&fraction[rows.clone()])
+            {
+                *context = u16::from(spread) * N_FRACTIONS as u16 + u16::from(fraction);
+            }
+        }
+        for (coarse, _) in &self.parents {
+            coarse.refine_range(contexts, rows.clone());
+        }
     }
 
     /// The parents of a surface.
@@ -351,8 +371,8 @@ pub(crate) fn encode(
     Ok(best.coded.write(&best.contexts, &mut out).map(|()| out.bytes))
 }
 
-/// The columns that a payload needs.
-pub(crate) fn parents_of(payload: &[u8], n_columns: usize) -> Result<Vec<usize>> {
+/// The columns that a payload needs, some perhaps twice.
+pub(crate) fn parents_of(payload: &[u8], n_columns: usize) -> Result<Vec<(usize, Need)>> {
     Ok(Plan::read(&mut Reader::new(payload), n_columns)?.needed())
 }
 
@@ -379,26 +399,60 @@ pub(crate) fn decode(payload: &[u8], n_columns: usize, decoded: &Decoded, target
     let exceptions = Exceptions::read(target.dtype.size_bytes(), n, &mut input)?;
     let evaluated = OnceCell::new();
     let given = plan.resolve(decoded, quantiser, target.dtype, n, &evaluated)?;
-    let mut q = match (&plan.kind, &given.prediction) {
-        (Kind::Surface, _) => {
-            let over = given.over();
-            Surface::read(over.classes.map(Coarse::n), &mut input)?.centres(&over, 0..n)
-        }
-        (_, Some(prediction)) => prediction.centre.clone(),
-        _ => vec![0; n],
+    let planes = match plan.kind {
+        Kind::Surface => Some(Surface::read(given.over().classes.map(Coarse::n), &mut input)?.planes()),
+        _ => None,
     };
-    coder::decode(&mut input, &specials.classes, &given.contexts(0..n), given.n_contexts, &mut q)?;
-    if plan.are_differences {
-        let mut sum = 0i64;
-        for (row, v) in q.iter_mut().enumerate() {
-            if specials.classes.get(row).is_none_or(|&c| c == 0) {
-                sum = sum.wrapping_add(*v);
-                *v = sum;
-            }
-        }
-    }
-    quantiser.decode_all(target.dtype, &Ints::I64(q), target.out);
+    let n_coded = n - specials.classes.iter().filter(|&&class| class != 0).count();
+    let integers = IntegerDecoder::new(&mut input, n_coded, given.n_contexts)?;
+    let Plan { are_differences, .. } = plan;
+    let classes = &specials.classes;
+    simd::run(DecodeRows { given: &given, planes, integers, are_differences, classes, quantiser, target })?;
     exceptions.restore(target);
     target.restore(&specials);
     Ok(())
+}
+
+/// A column, some rows at a time.
+struct DecodeRows<'a, 'b> {
+    given: &'a Given<'a>,
+    planes: Option<Planes>,
+    integers: IntegerDecoder<'a>,
+    are_differences: bool,
+    classes: &'a [u8],
+    quantiser: Quantiser,
+    target: &'a mut Target<'b>,
+}
+
+impl Kernel for DecodeRows<'_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let Self { given, planes, mut integers, are_differences, classes, quantiser, target } = self;
+        let over = given.over();
+        let (mut contexts, mut q) = ([0; ROWS], [0; ROWS]);
+        let mut sum = 0i64;
+        let n_rows = target.n_values();
+        for (out, start) in target.out.chunks_mut(ROWS * target.dtype.size_bytes()).zip((0..).step_by(ROWS)) {
+            let rows = start..n_rows.min(start + ROWS);
+            let (contexts, q) = (&mut contexts[..rows.len()], &mut q[..rows.len()]);
+            let classes = classes.get(rows.clone()).unwrap_or_default();
+            match (&planes, &given.prediction) {
+                (Some(planes), _) => planes.centres(&over, rows.clone(), q),
+                (_, Some(prediction)) => q.copy_from_slice(&prediction.centre[rows.clone()]),
+                _ => q.fill(0),
+            }
+            given.contexts_of_range(rows, contexts);
+            integers.add(classes, contexts, q);
+            if are_differences {
+                for (_, v) in q.iter_mut().enumerate().filter(|(k, _)| classes.get(*k).is_none_or(|&c| c == 0)) {
+                    sum = sum.wrapping_add(*v);
+                    *v = sum;
+                }
+            }
+            quantiser.decode_ints(target.dtype, q, out);
+        }
+        integers.finish()
+    }
 }

@@ -133,10 +133,25 @@ impl<R: Iterator<Item = (usize, i64)>> Kernel for Add<'_, R> {
     }
 }
 
-/// What is expected of rows.
+/// A surface as it is evaluated: height and slopes of each piece.
+pub(super) struct Planes(Vec<[f64; 3]>);
+
+impl Planes {
+    /// The integers expected of these rows.
+    #[inline(always)]
+    pub fn centres(&self, parents: &Parents<'_>, rows: impl Iterator<Item = usize>, centres: &mut [i64]) {
+        // No closure: on its own it would be compiled for any machine.
+        for (centre, row) in centres.iter_mut().zip(rows) {
+            let (piece, u, v) = parents.locate(row);
+            let [height, a, b] = self.0[piece];
+            *centre = (height + a * u + b * v + 0.5).floor().clamp(-MAX_HEIGHT, MAX_HEIGHT) as i64;
+        }
+    }
+}
+
 struct Centres<'a, R> {
     parents: &'a Parents<'a>,
-    planes: Vec<[f64; 3]>,
+    planes: Planes,
     rows: R,
 }
 
@@ -145,15 +160,8 @@ impl<R: Iterator<Item = usize>> Kernel for Centres<'_, R> {
 
     #[inline(always)]
     fn run(self) -> Vec<i64> {
-        let Self { parents, planes, rows } = self;
-        let mut centres = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
-        // No closure: on its own it would be compiled for any machine.
-        for row in rows {
-            let (piece, u, v) = parents.locate(row);
-            let [height, a, b] = planes[piece];
-            let centre = (height + a * u + b * v + 0.5).floor().clamp(-MAX_HEIGHT, MAX_HEIGHT);
-            centres.push(centre as i64);
-        }
+        let mut centres = vec![0; self.rows.size_hint().1.unwrap_or(0)];
+        self.planes.centres(self.parents, self.rows, &mut centres);
         centres
     }
 }
@@ -231,11 +239,14 @@ impl Surface {
         }
     }
 
+    pub fn planes(&self) -> Planes {
+        let unit = self.unit();
+        Planes(self.planes.iter().map(|p| [p.height, p.slopes[0], p.slopes[1]].map(|v| v as f64 * unit)).collect())
+    }
+
     /// The integers expected of these rows.
     pub fn centres(&self, parents: &Parents<'_>, rows: impl Iterator<Item = usize>) -> Vec<i64> {
-        let unit = self.unit();
-        let planes = self.planes.iter().map(|p| [p.height, p.slopes[0], p.slopes[1]].map(|v| v as f64 * unit));
-        simd::run(Centres { parents, planes: planes.collect(), rows })
+        simd::run(Centres { parents, planes: self.planes(), rows })
     }
 
     /// The bytes of [`Self::write`].
