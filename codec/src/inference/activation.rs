@@ -37,7 +37,7 @@ impl Unary {
         // One loop for each function, so that each becomes vector code.
         match *self {
             Unary::Relu => map(values, relu),
-            Unary::LeakyRelu(alpha) => map(values, |x| if x < 0.0 { alpha * x } else { x }),
+            Unary::LeakyRelu(alpha) => map(values, |x| x * if x < 0.0 { alpha } else { 1.0 }),
             Unary::Clip(low, high) => map(values, |x| clip(x, low, high)),
             Unary::Tanh => map(values, tanh),
             Unary::Sigmoid => map(values, sigmoid),
@@ -60,7 +60,7 @@ fn map(values: &mut [f32], f: impl Fn(f32) -> f32) {
 
 #[inline(always)]
 fn relu(x: f32) -> f32 {
-    if x <= 0.0 { 0.0 } else { x }
+    (if x < 0.0 { 0.0 } else { x }) + 0.0
 }
 
 /// `low` wins where the limits cross.
