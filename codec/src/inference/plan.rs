@@ -2,7 +2,6 @@
 
 use super::activation::Unary;
 use super::kernels::{self, Lanes, Linear, ROWS, SimdPath};
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// A constant operand: the same for every feature, or one for each.
@@ -317,41 +316,18 @@ fn with_operand(values: &mut [f32], n_features: usize, rows: usize, operand: &Op
 fn load_rows(lanes: Lanes, n_features: usize, rows: &[f32], block: &mut [f32]) {
     match lanes {
         Lanes::Outputs => block[..rows.len()].copy_from_slice(rows),
-        Lanes::Rows => {
-            for features in tiles(n_features) {
-                for (r, row) in rows.chunks_exact(n_features).enumerate() {
-                    for (value, feature) in
-                        row[features.clone()].iter().zip(block[features.start * ROWS..].chunks_exact_mut(ROWS))
-                    {
-                        feature[r] = *value;
-                    }
-                }
-            }
-        }
+        Lanes::Rows => kernels::transpose(rows, n_features, block, ROWS, [rows.len() / n_features.max(1), n_features]),
     }
 }
 
 /// A block to the caller's rows. Every NaN becomes the one quiet NaN `0x7fc00000`: which of several NaN an instruction
 /// hands on differs between machines.
 fn store_rows(lanes: Lanes, n_features: usize, block: &[f32], rows: &mut [f32]) {
-    let canonical = |x: f32| if x.is_nan() { f32::from_bits(0x7fc0_0000) } else { x };
     match lanes {
-        Lanes::Outputs => rows.iter_mut().zip(block).for_each(|(to, from)| *to = canonical(*from)),
-        Lanes::Rows => {
-            for features in tiles(n_features) {
-                for (r, row) in rows.chunks_exact_mut(n_features).enumerate() {
-                    for (value, feature) in
-                        row[features.clone()].iter_mut().zip(block[features.start * ROWS..].chunks_exact(ROWS))
-                    {
-                        *value = canonical(feature[r]);
-                    }
-                }
-            }
-        }
+        Lanes::Outputs => rows.copy_from_slice(&block[..rows.len()]),
+        Lanes::Rows => kernels::transpose(block, ROWS, rows, n_features, [n_features, rows.len() / n_features.max(1)]),
     }
-}
-
-/// Features in runs of a few, whose block stays in the first-level cache during a transposition.
-fn tiles(n_features: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..n_features).step_by(16).map(move |start| start..n_features.min(start + 16))
+    for x in rows {
+        *x = if x.is_nan() { f32::from_bits(0x7fc0_0000) } else { *x };
+    }
 }
