@@ -4,7 +4,7 @@ use crate::bound::Promise;
 use crate::element::Elements;
 use crate::entropy::{self, Beside, Hints, context::Lattice};
 use crate::params::{Bound, Candidates, Dtype, Effort, Params};
-use crate::predict::interpolate::{Plan, walk};
+use crate::predict::interpolate::{Plan, Points, Visit, walk};
 use crate::predict::{fitted, floating, lorenzo};
 use crate::quantize::quantise;
 use crate::special::Specials;
@@ -82,6 +82,19 @@ fn quantising(bytes: &[u8]) -> Vec<Kernel> {
     ]
 }
 
+struct Quantise<'a> {
+    originals: &'a [f64],
+}
+
+impl Visit for Quantise<'_> {
+    #[inline(always)]
+    fn visit(&mut self, points: Points, values: &mut [f64], predictions: &[f64], _level: usize) {
+        for (k, (value, prediction)) in values.iter_mut().zip(predictions).enumerate() {
+            *value = prediction + ((self.originals[points.place(k)] - prediction) / STEP).round_ties_even() * STEP;
+        }
+    }
+}
+
 fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
     let n_bytes = 4 * q.len();
     let mut differences = q.to_vec();
@@ -106,11 +119,8 @@ fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
         kernel("lorenzo/forward", n_bytes, move || lorenzo::forward(black_box(&mut forward), &EXTENTS, &[1; 3])),
         kernel("lorenzo/inverse", n_bytes, move || lorenzo::inverse(black_box(&mut inverse), &EXTENTS, &[1; 3])),
         kernel("interpolation/walk", n_bytes, move || {
-            let result = walk::<()>(&plan, &mut walked, 0.0, |value, i, prediction, _| {
-                *value = prediction + ((originals[i] - prediction) / STEP).round_ties_even() * STEP;
-                Ok(())
-            });
-            black_box((&walked, result.is_ok()));
+            walk(&plan, &mut walked, 0.0, Quantise { originals: &originals });
+            black_box(&walked);
         }),
         kernel("floating/scan", n_bytes, move || {
             black_box(floating.residual::<f32>(black_box(&mut words), |_| false));

@@ -4,15 +4,14 @@ use super::{Exceptions, Part, Target};
 use crate::bound::{Promise, within_abs};
 use crate::element::{bits_to_f64, extremes, f64_to_bits, put_f64};
 use crate::error::{Error, Result};
-use crate::params::Effort;
-use crate::predict::interpolate::{AXES, Plan, walk};
+use crate::params::{Dtype, Effort};
+use crate::predict::interpolate::{AXES, Plan, Points, RUN, Visit, walk};
 use crate::predict::lorenzo::working_extents;
 use crate::predict::search::bits_per_value;
 use crate::predict::stream::{self, Ints};
 use crate::quantize::half_step;
-use crate::special::Specials;
+use crate::special::{Specials, special_test};
 use crate::wire::{Reader, Writer};
-use std::convert::Infallible;
 
 /// Residuals from here up are exceptions: `r as f64` is exact with room to spare.
 const MAX_RESIDUAL: f64 = (1u64 << 51) as f64;
@@ -35,27 +34,10 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     }
 
     let dtype = part.dtype();
-    let is_special = crate::special::special_test(dtype, None);
-    let (steps, mut residual) = (plan.steps(step), Ints::zeros(values.len()));
-    let mut exceptions = Vec::new();
-    let Ok(()) = walk(&plan, &mut values, begin, |value, i, prediction, level| {
-        let x = *value;
-        *value = prediction;
-        if part.specials.is_masked(i) {
-            return Ok::<_, Infallible>(());
-        }
-        let r = ((x - prediction) / steps[level]).round_ties_even();
-        let y = prediction + r * steps[level];
-        let decoded = bits_to_f64(dtype, f64_to_bits(dtype, y));
-        let is_kept = r.abs() <= MAX_RESIDUAL && decoded.is_finite() && within_abs(decoded, x, abs);
-        if is_kept && !is_special(part.elements.bits(i)) {
-            residual.set(i, r as i64);
-            *value = y;
-        } else {
-            exceptions.push(i);
-        }
-        Ok(())
-    });
+    let steps = plan.steps(step);
+    let (mut residual, mut exceptions) = (Ints::zeros(values.len()), Vec::new());
+    let quantise = Quantise { part, abs, steps: &steps, residual: &mut residual, exceptions: &mut exceptions };
+    walk(&plan, &mut values, begin, quantise);
     drop(values);
     exceptions.sort_unstable();
 
@@ -102,15 +84,109 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     let residual = stream::decode(input.rest(), n, &specials.classes)?;
     let steps = plan.steps(step);
     let mut values = vec![0.0; n];
-    let Ok(()) = walk(&plan, &mut values, begin, |value, i, prediction, level| {
-        // Special values and exceptions hold their prediction, whatever the residual says of the former.
-        *value = if specials.is_masked(i) { prediction } else { prediction + residual.get(i) as f64 * steps[level] };
-        Ok::<_, Infallible>(())
-    });
+    walk(&plan, &mut values, begin, Restore { specials: &specials, residual: &residual, steps: &steps });
     put_f64(dtype, values.into_iter(), target.out);
     exceptions.restore(target);
     target.restore(&specials);
     Ok(())
+}
+
+/// Residuals and decoded values of a part.
+struct Quantise<'a, 'b> {
+    part: &'a Part<'b>,
+    abs: f64,
+    steps: &'a [f64],
+    residual: &'a mut Ints,
+    exceptions: &'a mut Vec<usize>,
+}
+
+impl Visit for Quantise<'_, '_> {
+    #[inline(always)]
+    fn visit(&mut self, points: Points, values: &mut [f64], predictions: &[f64], level: usize) {
+        match self.part.dtype() {
+            Dtype::F32 => self.visit_as(points, values, predictions, level, |y| f64::from(y as f32)),
+            Dtype::F64 => self.visit_as(points, values, predictions, level, |y| y),
+            dtype => {
+                let stored = |y| bits_to_f64(dtype, f64_to_bits(dtype, y));
+                self.visit_as(points, values, predictions, level, stored);
+            }
+        }
+    }
+}
+
+impl Quantise<'_, '_> {
+    /// `stored` gives what is left of a number in the dtype.
+    #[inline(always)]
+    fn visit_as(
+        &mut self,
+        points: Points,
+        values: &mut [f64],
+        predictions: &[f64],
+        level: usize,
+        stored: impl Fn(f64) -> f64,
+    ) {
+        let step = self.steps[level];
+        // NaN where the value cannot be kept within the bound.
+        let mut residual = [0.0; RUN];
+        for ((x, prediction), residual) in values.iter_mut().zip(predictions).zip(&mut residual) {
+            let r = ((*x - prediction) / step).round_ties_even();
+            let y = prediction + r * step;
+            let decoded = stored(y);
+            let is_kept = (r.abs() <= MAX_RESIDUAL) & decoded.is_finite() & within_abs(decoded, *x, self.abs);
+            *residual = if is_kept { r } else { f64::NAN };
+            *x = y;
+        }
+        let Part { specials, elements, .. } = self.part;
+        let is_special = special_test(elements.dtype, None);
+        for (k, (y, prediction)) in values.iter_mut().zip(predictions).enumerate() {
+            let (i, r) = (points.place(k), residual[k]);
+            if !r.is_nan() && (specials.classes.is_empty() || !specials.is_masked(i) && !is_special(elements.bits(i))) {
+                self.residual.set(i, r as i64);
+            } else {
+                *y = *prediction;
+                if !specials.is_masked(i) {
+                    self.exceptions.push(i);
+                }
+            }
+        }
+    }
+}
+
+/// Values from residuals. Special values and exceptions hold their prediction, whatever the residual says of the former.
+struct Restore<'a> {
+    specials: &'a Specials,
+    residual: &'a Ints,
+    steps: &'a [f64],
+}
+
+impl Visit for Restore<'_> {
+    #[inline(always)]
+    fn visit(&mut self, points: Points, values: &mut [f64], predictions: &[f64], level: usize) {
+        let step = self.steps[level];
+        for (k, (value, prediction)) in values.iter_mut().zip(predictions).enumerate() {
+            let i = points.place(k);
+            let restored = prediction + self.residual.get(i) as f64 * step;
+            *value = if self.specials.is_masked(i) { *prediction } else { restored };
+        }
+    }
+}
+
+/// Residuals alone, of whatever size.
+struct Estimate<'a> {
+    residual: &'a mut [i64],
+    steps: &'a [f64],
+}
+
+impl Visit for Estimate<'_> {
+    #[inline(always)]
+    fn visit(&mut self, points: Points, values: &mut [f64], predictions: &[f64], level: usize) {
+        let step = self.steps[level];
+        for (k, (value, prediction)) in values.iter_mut().zip(predictions).enumerate() {
+            let r = ((*value - prediction) / step).round_ties_even().clamp(-MAX_RESIDUAL, MAX_RESIDUAL);
+            self.residual[points.place(k)] = r as i64;
+            *value = prediction + r * step;
+        }
+    }
 }
 
 /// Special values take the one before, so that estimates do not see them; smallest and largest of the others.
@@ -188,12 +264,7 @@ fn estimate(sample: &[f64], plan: &Plan, begin: f64, step: f64) -> f64 {
     let steps = plan.steps(step);
     let mut values = sample.to_vec();
     let mut residual = vec![0i64; values.len()];
-    let Ok(()) = walk(plan, &mut values, begin, |value, i, prediction, level| {
-        let r = ((*value - prediction) / steps[level]).round_ties_even().clamp(-MAX_RESIDUAL, MAX_RESIDUAL);
-        residual[i] = r as i64;
-        *value = prediction + r * steps[level];
-        Ok::<_, Infallible>(())
-    });
+    walk(plan, &mut values, begin, Estimate { residual: &mut residual, steps: &steps });
     bits_per_value(&residual)
 }
 

@@ -2,7 +2,6 @@
 
 use super::activation::Unary;
 use super::kernels::{self, Lanes, Linear, ROWS, SimdPath};
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// A constant operand: the same for every feature, or one for each.
@@ -106,7 +105,7 @@ impl Pool {
     }
 
     fn give(&self, scratch: Scratch) {
-        let bytes: usize = scratch.slots.iter().map(|slot| 4 * slot.capacity()).sum();
+        let bytes: usize = scratch.slots.iter().map(|slot| 4 * slot.0.capacity()).sum();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if bytes <= MAX_KEPT_BYTES && kept.len() < MAX_KEPT {
             kept.push(scratch);
@@ -131,7 +130,7 @@ const MAX_BLOCKS: usize = 8;
 impl Plan {
     /// Runs `rows` rows. The caller has checked the lengths.
     pub fn run(&self, path: SimdPath, rows: usize, input: &[f32], output: &mut [f32]) {
-        let fresh = || Scratch { slots: vec![Vec::new(); self.slots.len()] };
+        let fresh = || Scratch { slots: self.slots.iter().map(|_| Slot::default()).collect() };
         let mut scratch = self.pool.take().unwrap_or_else(fresh);
         let mut row = 0;
         while row < rows {
@@ -148,11 +147,11 @@ impl Plan {
 
     /// Runs one row, and hands on what each step gives.
     pub fn observe(&self, path: SimdPath, row: &[f32], with: &mut dyn FnMut(&Step, &[f32])) {
-        let mut scratch = Scratch { slots: self.slots.iter().map(|&len| vec![0.0; len]).collect() };
-        load_rows(Lanes::Outputs, self.input_len, row, &mut scratch.slots[self.input_slot]);
+        let mut scratch = Scratch { slots: self.slots.iter().map(|&len| Slot::new(len)).collect() };
+        load_rows(Lanes::Outputs, self.input_len, row, scratch.slots[self.input_slot].values_mut());
         for step in &self.steps {
             step.run(path, Lanes::Outputs, 1, &mut scratch);
-            with(step, &scratch.slots[step.output][..step.output_len]);
+            with(step, &scratch.slots[step.output].values()[..step.output_len]);
         }
     }
 
@@ -191,10 +190,10 @@ impl Plan {
         output: &mut [f32],
     ) {
         for (slot, &len) in scratch.slots.iter_mut().zip(&self.slots) {
-            slot.resize(len * n_blocks * lanes.rows(), 0.0);
+            slot.resize(len * n_blocks * lanes.rows());
         }
         let features = self.input_len * lanes.rows();
-        let blocks = scratch.slots[self.input_slot].chunks_exact_mut(features.max(1)).take(n_blocks);
+        let blocks = scratch.slots[self.input_slot].values_mut().chunks_exact_mut(features.max(1)).take(n_blocks);
         let mut rows_left = input;
         for block in blocks {
             let (head, tail) = rows_left.split_at(rows_left.len().min(features));
@@ -205,7 +204,7 @@ impl Plan {
             step.run(path, lanes, n_blocks, scratch);
         }
         let features = self.output_len * lanes.rows();
-        let blocks = scratch.slots[self.output_slot].chunks_exact(features.max(1));
+        let blocks = scratch.slots[self.output_slot].values().chunks_exact(features.max(1));
         for (block, rows) in blocks.zip(output.chunks_mut(features.max(1))) {
             store_rows(lanes, self.output_len, block, rows);
         }
@@ -214,7 +213,34 @@ impl Plan {
 
 #[derive(Debug)]
 struct Scratch {
-    slots: Vec<Vec<f32>>,
+    slots: Vec<Slot>,
+}
+
+/// Values that begin with a line of the cache: half of the vectors of others lie across two, and take twice as long.
+#[derive(Debug, Default)]
+struct Slot(Vec<f32>);
+
+impl Slot {
+    const LINE_BYTES: usize = 64;
+
+    fn new(len: usize) -> Self {
+        let mut slot = Self::default();
+        slot.resize(len);
+        slot
+    }
+
+    fn resize(&mut self, len: usize) {
+        self.0.resize(len + Self::LINE_BYTES / 4, 0.0);
+    }
+
+    fn values(&self) -> &[f32] {
+        &self.0[self.0.as_ptr().align_offset(Self::LINE_BYTES)..]
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        let start = self.0.as_ptr().align_offset(Self::LINE_BYTES);
+        &mut self.0[start..]
+    }
 }
 
 impl Step {
@@ -222,8 +248,8 @@ impl Step {
         let rows = lanes.rows();
         // Taken out, so that the inputs can be borrowed beside it.
         let mut out = std::mem::take(&mut scratch.slots[self.output]);
-        let values = &mut out[..self.output_len * rows * n_blocks];
-        let inputs = |i: usize| &scratch.slots[self.inputs[i]][..self.input_lens[i] * rows * n_blocks];
+        let values = &mut out.values_mut()[..self.output_len * rows * n_blocks];
+        let inputs = |i: usize| &scratch.slots[self.inputs[i]].values()[..self.input_lens[i] * rows * n_blocks];
         match &self.op {
             Op::Linear(linear) => linear.run(path, lanes, n_blocks, inputs(0), values),
             Op::Unary(op) => kernels::unary(path, op, values),
@@ -290,41 +316,18 @@ fn with_operand(values: &mut [f32], n_features: usize, rows: usize, operand: &Op
 fn load_rows(lanes: Lanes, n_features: usize, rows: &[f32], block: &mut [f32]) {
     match lanes {
         Lanes::Outputs => block[..rows.len()].copy_from_slice(rows),
-        Lanes::Rows => {
-            for features in tiles(n_features) {
-                for (r, row) in rows.chunks_exact(n_features).enumerate() {
-                    for (value, feature) in
-                        row[features.clone()].iter().zip(block[features.start * ROWS..].chunks_exact_mut(ROWS))
-                    {
-                        feature[r] = *value;
-                    }
-                }
-            }
-        }
+        Lanes::Rows => kernels::transpose(rows, n_features, block, ROWS, [rows.len() / n_features.max(1), n_features]),
     }
 }
 
 /// A block to the caller's rows. Every NaN becomes the one quiet NaN `0x7fc00000`: which of several NaN an instruction
 /// hands on differs between machines.
 fn store_rows(lanes: Lanes, n_features: usize, block: &[f32], rows: &mut [f32]) {
-    let canonical = |x: f32| if x.is_nan() { f32::from_bits(0x7fc0_0000) } else { x };
     match lanes {
-        Lanes::Outputs => rows.iter_mut().zip(block).for_each(|(to, from)| *to = canonical(*from)),
-        Lanes::Rows => {
-            for features in tiles(n_features) {
-                for (r, row) in rows.chunks_exact_mut(n_features).enumerate() {
-                    for (value, feature) in
-                        row[features.clone()].iter_mut().zip(block[features.start * ROWS..].chunks_exact(ROWS))
-                    {
-                        *value = canonical(feature[r]);
-                    }
-                }
-            }
-        }
+        Lanes::Outputs => rows.copy_from_slice(&block[..rows.len()]),
+        Lanes::Rows => kernels::transpose(block, ROWS, rows, n_features, [n_features, rows.len() / n_features.max(1)]),
     }
-}
-
-/// Features in runs of a few, whose block stays in the first-level cache during a transposition.
-fn tiles(n_features: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..n_features).step_by(16).map(move |start| start..n_features.min(start + 16))
+    for x in rows {
+        *x = if x.is_nan() { f32::from_bits(0x7fc0_0000) } else { *x };
+    }
 }

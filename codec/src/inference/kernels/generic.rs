@@ -16,6 +16,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::{Class, Group, Lanes, Linear, PANEL, Position, ROWS, Tap, panels};
+use std::ops::Range;
 
 /// Vectors of `f32` of one instruction set.
 pub(super) trait Simd {
@@ -56,14 +57,47 @@ pub(super) unsafe fn linear<S: Simd, const NV: usize, const NP: usize>(
         for class in &linear.classes {
             // SAFETY: the blocks lie inside the slices; indices inside a block were checked by `Linear::new`.
             unsafe {
-                match lanes {
-                    Lanes::Rows => rows::<S, NV>(linear, group, class, all),
-                    Lanes::Outputs => outputs::<S, NP>(linear, group, class, all),
+                match class.run() {
+                    Some(first) => {
+                        let (offset, k) = (first.offset as usize, first.k as usize);
+                        let taps = |at: Range<usize>| at.map(move |i| (offset + i, k + i));
+                        one_class::<S, NV, NP, _>(linear, lanes, group, class, all, taps);
+                    }
+                    None => {
+                        let indices = |tap: &Tap| (tap.offset as usize, tap.k as usize);
+                        let taps = |at: Range<usize>| class.taps[at].iter().map(indices);
+                        one_class::<S, NV, NP, _>(linear, lanes, group, class, all, taps);
+                    }
                 }
             }
         }
     }
 }
+
+/// One class, some of whose taps `taps` goes through, as offset and row of the weights.
+#[inline(always)]
+unsafe fn one_class<S: Simd, const NV: usize, const NP: usize, T: Taps>(
+    linear: &Linear,
+    lanes: Lanes,
+    group: &Group,
+    class: &Class,
+    blocks: Blocks,
+    taps: impl Fn(Range<usize>) -> T,
+) {
+    // SAFETY: as the caller's.
+    unsafe {
+        match lanes {
+            Lanes::Rows => rows::<S, NV, T>(linear, group, class, blocks, taps),
+            Lanes::Outputs => outputs::<S, NP>(linear, group, class, blocks, taps(0..class.taps.len())),
+        }
+    }
+}
+
+/// Offsets and rows of the weights. Where they follow one another they are counted: the list of taps would be read beside
+/// inputs and weights, which takes all that the processor can read.
+trait Taps: Iterator<Item = (usize, usize)> + Clone {}
+
+impl<T: Iterator<Item = (usize, usize)> + Clone> Taps for T {}
 
 /// Where the values of all blocks start.
 #[derive(Clone, Copy)]
@@ -103,11 +137,17 @@ impl Tile {
 
 /// One class in the row-wise layout.
 #[inline(always)]
-unsafe fn rows<S: Simd, const NV: usize>(linear: &Linear, group: &Group, class: &Class, blocks: Blocks) {
+unsafe fn rows<S: Simd, const NV: usize, T: Taps>(
+    linear: &Linear,
+    group: &Group,
+    class: &Class,
+    blocks: Blocks,
+    taps: impl Fn(Range<usize>) -> T,
+) {
     let n_taps = class.taps.len();
     let step = if n_taps <= MAX_TAPS { n_taps.max(1) } else { TAPS_OF_LONG_SUMS };
     for first_tap in (0..n_taps.max(1)).step_by(step) {
-        let taps = &class.taps[first_tap..n_taps.min(first_tap + step)];
+        let taps = taps(first_tap..n_taps.min(first_tap + step));
         for (panel, channels) in panels(linear.n_channels) {
             for block in 0..blocks.n {
                 // SAFETY: `weights` holds `n_k * PANEL` values for each panel, `bias` `PANEL`; channels of the panel
@@ -122,7 +162,7 @@ unsafe fn rows<S: Simd, const NV: usize>(linear: &Linear, group: &Group, class: 
                         stride: linear.stride,
                         resume: first_tap > 0,
                     };
-                    rows_panel::<S, NV>(tile, taps, &class.positions, channels.len());
+                    rows_panel::<S, NV>(tile, taps.clone(), &class.positions, channels.len());
                 }
             }
         }
@@ -131,7 +171,7 @@ unsafe fn rows<S: Simd, const NV: usize>(linear: &Linear, group: &Group, class: 
 
 /// One class on one block, `n` channels of one panel.
 #[inline(always)]
-unsafe fn rows_panel<S: Simd, const NV: usize>(tile: Tile, taps: &[Tap], positions: &[Position], n: usize) {
+unsafe fn rows_panel<S: Simd, const NV: usize>(tile: Tile, taps: impl Taps, positions: &[Position], n: usize) {
     // SAFETY: as the caller's: `n` channels, and every position and tap of the class, lie inside the block.
     unsafe {
         let mut channel = 0;
@@ -141,14 +181,14 @@ unsafe fn rows_panel<S: Simd, const NV: usize>(tile: Tile, taps: &[Tap], positio
             let left = n - channel;
             let take = left.div_ceil(left.div_ceil(S::CHANNELS));
             match take {
-                1 => rows_class::<S, NV, 1, 4>(at, taps, positions),
-                2 => rows_class::<S, NV, 2, 2>(at, taps, positions),
-                3 => rows_class::<S, NV, 3, 1>(at, taps, positions),
-                4 => rows_class::<S, NV, 4, 1>(at, taps, positions),
-                5 => rows_class::<S, NV, 5, 1>(at, taps, positions),
-                6 => rows_class::<S, NV, 6, 1>(at, taps, positions),
-                7 => rows_class::<S, NV, 7, 1>(at, taps, positions),
-                _ => rows_class::<S, NV, 8, 1>(at, taps, positions),
+                1 => rows_class::<S, NV, 1, 4>(at, taps.clone(), positions),
+                2 => rows_class::<S, NV, 2, 2>(at, taps.clone(), positions),
+                3 => rows_class::<S, NV, 3, 1>(at, taps.clone(), positions),
+                4 => rows_class::<S, NV, 4, 1>(at, taps.clone(), positions),
+                5 => rows_class::<S, NV, 5, 1>(at, taps.clone(), positions),
+                6 => rows_class::<S, NV, 6, 1>(at, taps.clone(), positions),
+                7 => rows_class::<S, NV, 7, 1>(at, taps.clone(), positions),
+                _ => rows_class::<S, NV, 8, 1>(at, taps.clone(), positions),
             }
             channel += take;
         }
@@ -159,18 +199,18 @@ unsafe fn rows_panel<S: Simd, const NV: usize>(tile: Tile, taps: &[Tap], positio
 #[inline(always)]
 unsafe fn rows_class<S: Simd, const NV: usize, const NC: usize, const NQ: usize>(
     tile: Tile,
-    taps: &[Tap],
+    taps: impl Taps,
     positions: &[Position],
 ) {
     let (chunks, rest) = positions.as_chunks::<NQ>();
     for first_row in (0..ROWS).step_by(NV * S::LANES) {
         for positions in chunks {
             // SAFETY: as the caller's.
-            unsafe { rows_kernel::<S, NV, NC, NQ>(tile, taps, positions, first_row) };
+            unsafe { rows_kernel::<S, NV, NC, NQ>(tile, taps.clone(), positions, first_row) };
         }
         for position in rest {
             // SAFETY: as the caller's.
-            unsafe { rows_kernel::<S, NV, NC, 1>(tile, taps, &[*position], first_row) };
+            unsafe { rows_kernel::<S, NV, NC, 1>(tile, taps.clone(), &[*position], first_row) };
         }
     }
 }
@@ -178,7 +218,7 @@ unsafe fn rows_class<S: Simd, const NV: usize, const NC: usize, const NQ: usize>
 #[inline(always)]
 unsafe fn rows_kernel<S: Simd, const NV: usize, const NC: usize, const NQ: usize>(
     tile: Tile,
-    taps: &[Tap],
+    taps: impl Taps,
     positions: &[Position; NQ],
     first_row: usize,
 ) {
@@ -196,12 +236,12 @@ unsafe fn rows_kernel<S: Simd, const NV: usize, const NC: usize, const NQ: usize
             }
         }
         let inputs = positions.map(|position| tile.x.add(position.input as usize * ROWS + first_row));
-        for tap in taps {
-            let weights = tile.weights.add(tap.k as usize * PANEL);
+        for (offset, k) in taps {
+            let weights = tile.weights.add(k * PANEL);
             let mut x = [[S::splat(0.0); NV]; NQ];
             for q in 0..NQ {
                 for v in 0..NV {
-                    x[q][v] = S::load(inputs[q].add(tap.offset as usize * ROWS + v * S::LANES));
+                    x[q][v] = S::load(inputs[q].add(offset * ROWS + v * S::LANES));
                 }
             }
             for c in 0..NC {
@@ -226,7 +266,13 @@ unsafe fn rows_kernel<S: Simd, const NV: usize, const NC: usize, const NQ: usize
 /// One class in the layout of single rows. Four sums of a channel are in flight where there are as many positions and
 /// rows, else those of four panels.
 #[inline(always)]
-unsafe fn outputs<S: Simd, const NP: usize>(linear: &Linear, group: &Group, class: &Class, blocks: Blocks) {
+unsafe fn outputs<S: Simd, const NP: usize>(
+    linear: &Linear,
+    group: &Group,
+    class: &Class,
+    blocks: Blocks,
+    taps: impl Taps,
+) {
     let n_panels = linear.n_channels.div_ceil(PANEL);
     let n_places = class.positions.len() * blocks.n;
     // The starts of inputs and outputs of place `i`, blocks fastest, so that rows share weights.
@@ -246,15 +292,15 @@ unsafe fn outputs<S: Simd, const NP: usize>(linear: &Linear, group: &Group, clas
         for panel in 0..n_panels {
             for i in (0..full).step_by(4) {
                 let places = [place(i), place(i + 1), place(i + 2), place(i + 3)];
-                outputs_kernel::<S, NP, 4, 1>(linear, group, &class.taps, places, panel);
+                outputs_kernel::<S, NP, 4, 1>(linear, group, taps.clone(), places, panel);
             }
         }
         for i in full..n_places {
             for panel in (0..n_panels / 4 * 4).step_by(4) {
-                outputs_kernel::<S, NP, 1, 4>(linear, group, &class.taps, [place(i)], panel);
+                outputs_kernel::<S, NP, 1, 4>(linear, group, taps.clone(), [place(i)], panel);
             }
             for panel in n_panels / 4 * 4..n_panels {
-                outputs_kernel::<S, NP, 1, 1>(linear, group, &class.taps, [place(i)], panel);
+                outputs_kernel::<S, NP, 1, 1>(linear, group, taps.clone(), [place(i)], panel);
             }
         }
     }
@@ -265,7 +311,7 @@ unsafe fn outputs<S: Simd, const NP: usize>(linear: &Linear, group: &Group, clas
 unsafe fn outputs_kernel<S: Simd, const NP: usize, const NQ: usize, const NB: usize>(
     linear: &Linear,
     group: &Group,
-    taps: &[Tap],
+    taps: impl Taps,
     places: [(*const f32, *mut f32); NQ],
     panel: usize,
 ) {
@@ -281,10 +327,10 @@ unsafe fn outputs_kernel<S: Simd, const NP: usize, const NQ: usize, const NB: us
                 }
             }
         }
-        for tap in taps {
-            let weights = weights.add(tap.k as usize * PANEL);
+        for (offset, k) in taps {
+            let weights = weights.add(k * PANEL);
             for q in 0..NQ {
-                let x = S::splat(*places[q].0.add(tap.offset as usize));
+                let x = S::splat(*places[q].0.add(offset));
                 for b in 0..NB {
                     for p in 0..NP {
                         let weight = S::load(weights.add(b * panel_len + p * S::LANES));

@@ -19,6 +19,10 @@ mod scalar;
 mod sse2;
 
 pub use path::{SimdPath, has_fma};
+#[cfg(not(target_arch = "x86_64"))]
+use scalar::transpose_square;
+#[cfg(target_arch = "x86_64")]
+use sse2::transpose_square;
 
 use super::activation::Unary;
 use crate::error::{Error, Result};
@@ -70,9 +74,25 @@ pub struct Position {
 #[derive(Clone, Debug)]
 pub struct Class {
     /// Terms of each sum, in the order of summation.
-    pub taps: Vec<Tap>,
+    taps: Vec<Tap>,
     /// Where.
-    pub positions: Vec<Position>,
+    positions: Vec<Position>,
+    /// Whether the taps follow one another in inputs and weights.
+    is_run: bool,
+}
+
+impl Class {
+    pub fn new(taps: Vec<Tap>, positions: Vec<Position>) -> Self {
+        let is_one = |a: u32, b: u32| b.wrapping_sub(a) == 1;
+        let follows = |pair: &[Tap]| is_one(pair[0].offset, pair[1].offset) && is_one(pair[0].k, pair[1].k);
+        let is_run = !taps.is_empty() && taps.windows(2).all(follows);
+        Self { taps, positions, is_run }
+    }
+
+    /// The first tap, if the others follow it.
+    fn run(&self) -> Option<Tap> {
+        if self.is_run { self.taps.first().copied() } else { None }
+    }
 }
 
 /// Weights of one channel group.
@@ -257,6 +277,34 @@ pub fn unary(path: SimdPath, op: &Unary, values: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         SimdPath::Avx2 => unsafe { avx2::unary(op, values) },
         _ => op.apply(values),
+    }
+}
+
+/// `to[j][i] = from[i][j]` for rows of `from_stride` and of `to_stride` values, by squares: the last ones overlap those
+/// before.
+///
+/// # Panics
+/// If the slices do not hold `extents` rows and columns.
+pub fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize, extents: [usize; 2]) {
+    const SIDE: usize = 4;
+    let [n, m] = extents;
+    if n < SIDE || m < SIDE {
+        for i in 0..n {
+            for j in 0..m {
+                to[j * to_stride + i] = from[i * from_stride + j];
+            }
+        }
+        return;
+    }
+    assert!((n - 1) * from_stride + m <= from.len() && (m - 1) * to_stride + n <= to.len());
+    for j in (0..m).step_by(SIDE).map(|j| j.min(m - SIDE)) {
+        for i in (0..n).step_by(SIDE).map(|i| i.min(n - SIDE)) {
+            // SAFETY: the last value of the last square is within the slices, as asserted.
+            unsafe {
+                let (from, to) = (from.as_ptr().add(i * from_stride + j), to.as_mut_ptr().add(j * to_stride + i));
+                transpose_square(from, from_stride, to, to_stride);
+            }
+        }
     }
 }
 

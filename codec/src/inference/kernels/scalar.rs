@@ -41,3 +41,17 @@ pub(super) unsafe fn linear(linear: &Linear, lanes: Lanes, n_blocks: usize, x: &
     // SAFETY: as the caller's.
     unsafe { generic::linear::<Scalar, 4, PANEL>(linear, lanes, n_blocks, x, out) }
 }
+
+/// Rows of a square of four by four to its columns.
+///
+/// # Safety
+/// Four values are at each of four rows of `from`, and room for as many at those of `to`.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) unsafe fn transpose_square(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    for i in 0..4 {
+        for j in 0..4 {
+            // SAFETY: as the caller's.
+            unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) };
+        }
+    }
+}

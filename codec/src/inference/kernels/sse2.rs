@@ -73,3 +73,20 @@ pub(super) unsafe fn linear(linear: &Linear, lanes: Lanes, n_blocks: usize, x: &
     // SAFETY: as the caller's.
     unsafe { generic::linear::<Sse2, 2, 4>(linear, lanes, n_blocks, x, out) }
 }
+
+/// Rows of a square of four by four to its columns.
+///
+/// # Safety
+/// Four values are at each of four rows of `from`, and room for as many at those of `to`.
+#[inline(always)]
+pub(super) unsafe fn transpose_square(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    // SAFETY: as the caller's; every x86-64 has SSE2.
+    unsafe {
+        let row = |i: usize| _mm_loadu_ps(from.add(i * from_stride));
+        let (mut a, mut b, mut c, mut d) = (row(0), row(1), row(2), row(3));
+        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+        for (j, column) in [a, b, c, d].into_iter().enumerate() {
+            _mm_storeu_ps(to.add(j * to_stride), column);
+        }
+    }
+}

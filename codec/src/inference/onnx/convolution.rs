@@ -136,7 +136,7 @@ pub fn classes(axes: &[Axis], channels: usize) -> Result<Vec<Class>> {
                 Ok(Position { input: index(input)?, output: index((z * all[1].output + y) * all[2].output + x)? })
             })
             .collect::<Result<_>>()?;
-        classes.push(Class { taps, positions });
+        classes.push(Class::new(taps, positions));
     }
     Ok(classes)
 }

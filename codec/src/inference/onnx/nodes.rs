@@ -330,7 +330,7 @@ fn dense(
         n_channels,
         n_k,
         stride: 1,
-        classes: vec![Class { taps, positions }],
+        classes: vec![Class::new(taps, positions)],
         groups: vec![(0, 0)],
         weight,
         bias,
