@@ -34,7 +34,11 @@ impl Coded {
         let mut largest = most.wrapping_sub(base) as u64;
         // In their place.
         let mut codes: Vec<u64> = integers.into_iter().map(|v| v.wrapping_sub(base) as u64).collect();
-        let most_ranks = (codes.len() / ROWS_PER_RANK).min(MOST_RANKS);
+        let n_rows = match pains {
+            Pains::Few(n_rows) => n_rows,
+            Pains::All => codes.len(),
+        };
+        let most_ranks = (n_rows / ROWS_PER_RANK).min(MOST_RANKS);
         let mut occurring = if largest >> 16 == 0 {
             occurring::find_small(&codes, most_ranks)
         } else {

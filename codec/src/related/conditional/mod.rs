@@ -330,9 +330,13 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Plans are compared by a quarter of the rows, within these.
-const MIN_COMPARED: usize = 1 << 12;
-const MAX_COMPARED: usize = 1 << 13;
+/// Plans are compared by these parts of the rows, one after the other, and of those that are within [`NEAR`] of the best by
+/// the first the second decides.
+const SHARES: [usize; 2] = [8, 4];
+const NEAR: f64 = 1.01;
+/// As if there were at least and at most so many rows.
+const MIN_ROWS: usize = 1 << 14;
+const MAX_ROWS: usize = 1 << 15;
 
 /// Encodes a column whose parents have been decoded, by the best of these plans; nothing where its integers spread too far.
 pub(crate) fn encode(
@@ -349,16 +353,21 @@ pub(crate) fn encode(
         let given = Plan::resolve(plan, decoded, quantised.quantiser, part.dtype(), n, &evaluated)?;
         Ok(Trial::new(plan, &integers, &given, most, pains))
     };
-    let n_compared = (n / 4).clamp(MIN_COMPARED, MAX_COMPARED);
-    let scale = n as f64 / n.min(n_compared) as f64;
-    let mut best: Option<(f64, &Plan)> = None;
-    for plan in plans.iter().filter(|_| plans.len() > 1) {
-        let bits = trial(plan, n_compared, Pains::Few)?.map_or(f64::INFINITY, |trial| trial.bits(scale));
-        if best.is_none_or(|best| bits < best.0) {
-            best = Some((bits, plan));
+    let mut left: Vec<&Plan> = plans.iter().collect();
+    for share in SHARES {
+        if left.len() < 2 {
+            break;
         }
+        let n_compared = n.min(n.clamp(MIN_ROWS, MAX_ROWS) / share);
+        let scale = n as f64 / n_compared as f64;
+        let bits_of =
+            |plan| Ok(trial(plan, n_compared, Pains::Few(n))?.map_or(f64::INFINITY, |trial| trial.bits(scale)));
+        let mut costs = left.into_iter().map(|plan| Ok((bits_of(plan)?, plan))).collect::<Result<Vec<_>>>()?;
+        costs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let enough = costs[0].0 * NEAR;
+        left = costs.into_iter().take_while(|cost| cost.0 <= enough).map(|cost| cost.1).collect();
     }
-    let Some(plan) = best.map(|best| best.1).or(plans.first()) else { return Ok(None) };
+    let Some(&plan) = left.first() else { return Ok(None) };
     let Some(best) = trial(plan, n, Pains::All)? else { return Ok(None) };
     let mut out = Writer::default();
     best.plan.write(&mut out);

@@ -17,8 +17,8 @@ const MAX_ROWS: usize = 1 << 14;
 /// How well it is known which contexts are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pains {
-    /// To compare plans.
-    Few,
+    /// To compare plans for so many rows by some of them.
+    Few(usize),
     /// To code a column.
     All,
 }
@@ -26,7 +26,7 @@ pub(super) enum Pains {
 impl Pains {
     fn rounds_and_rows(self, n_contexts: usize) -> (usize, usize) {
         match self {
-            Self::Few => (2, MIN_ROWS),
+            Self::Few(_) => (2, MIN_ROWS),
             Self::All => (3, (n_contexts * ROWS_PER_CONTEXT).clamp(MIN_ROWS, MAX_ROWS)),
         }
     }
