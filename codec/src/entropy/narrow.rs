@@ -41,7 +41,7 @@ pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
     const BEGIN_BITS: u32 = 5;
     const TABLE_BITS: u32 = 12;
     /// One in so many.
-    const PART: usize = 16;
+    const PART: usize = 8;
     let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut seen = vec![0u64; 1 << TABLE_BITS];
     let (mut n_windows, mut n_again) = (0, 0);
@@ -62,13 +62,25 @@ pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
 }
 
 fn serialise<I: Int>(values: &[I], base: i64, width: usize, planes: bool) -> Vec<u8> {
+    match width {
+        1 => serialise_as::<I, 1>(values, base, planes),
+        2 => serialise_as::<I, 2>(values, base, planes),
+        4 => serialise_as::<I, 4>(values, base, planes),
+        _ => serialise_as::<I, 8>(values, base, planes),
+    }
+}
+
+fn serialise_as<I: Int, const WIDTH: usize>(values: &[I], base: i64, are_planes: bool) -> Vec<u8> {
     let n = values.len();
-    let mut out = vec![0; n * width];
-    for (i, v) in values.iter().enumerate() {
-        let word = v.to_i64().wrapping_sub(base).to_le_bytes();
-        for b in 0..width {
-            out[if planes { b * n + i } else { i * width + b }] = word[b];
+    let word = |v: &I| v.to_i64().wrapping_sub(base).to_le_bytes();
+    let mut out = vec![0; n * WIDTH];
+    if are_planes {
+        for b in 0..WIDTH {
+            out[b * n..][..n].iter_mut().zip(values).for_each(|(o, v)| *o = word(v)[b]);
         }
+    } else {
+        let words = out.as_chunks_mut::<WIDTH>().0;
+        words.iter_mut().zip(values).for_each(|(o, v)| o.copy_from_slice(&word(v)[..WIDTH]));
     }
     out
 }
