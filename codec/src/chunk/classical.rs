@@ -27,7 +27,7 @@ pub(super) struct Classical {
     margin: fn(Promise) -> f64,
 }
 
-/// Bytes of what coders write in front, about.
+/// Bytes of what coders write in front, about: not to be scaled up from a block.
 const TABLES: usize = 100;
 
 /// The quickest first.

@@ -188,7 +188,7 @@ struct Depth {
     min_extent: usize,
 }
 
-/// What the corrections of a block may be above those of the whole.
+/// What is left of the corrections that a block makes expect, where it has more than the rest.
 pub(super) const LIKELY: f64 = 0.95;
 
 /// What is tried, the usual one first.

@@ -80,7 +80,7 @@ fn mixed<C: BitCoder>(coder: &mut C, q: &mut [i32], layout: &Layout) -> Result<(
     Ok(())
 }
 
-/// Bits that coefficients take with a distribution for each band, and half a logarithm for each class that one knows
+/// Bits that coefficients take with a distribution for each band, and half a logarithm of their number for each class
 /// (J. Rissanen, "Modeling by shortest data description", 1978): bands of a few coefficients are not for nothing.
 pub(super) fn estimate(q: &[i32], layout: &Layout) -> f64 {
     let around = Around::new(layout);
