@@ -41,7 +41,7 @@ pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
     const BEGIN_BITS: u32 = 5;
     const TABLE_BITS: u32 = 12;
     /// One in so many.
-    const PART: usize = 8;
+    const PART: usize = 16;
     let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut seen = vec![0u64; 1 << TABLE_BITS];
     let (mut n_windows, mut n_again) = (0, 0);
@@ -150,12 +150,10 @@ mod tests {
         let noise = |i: usize| ((i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as i32;
         let apart: Vec<i32> = (0..40_000).map(noise).collect();
         assert!(!has_repeats(&apart));
-        // A fifth of it comes again, at no distance that is known; a twentieth is too little.
-        for (n, is_enough) in [(8000, true), (2000, false)] {
-            let mut again = apart.clone();
-            again.copy_within(1003..1003 + n, 31_117);
-            assert_eq!(has_repeats(&again), is_enough);
-        }
+        // A tenth of it comes again, at no distance that is known.
+        let mut again = apart.clone();
+        again.copy_within(1003..5003, 31_117);
+        assert!(has_repeats(&again));
         assert!(has_repeats(&[7i64; 1000]) && !has_repeats::<i32>(&[]));
     }
 }

@@ -188,9 +188,6 @@ struct Depth {
     min_extent: usize,
 }
 
-/// What is left of the corrections that a block makes expect, where it has more than the rest.
-pub(super) const LIKELY: f64 = 0.95;
-
 /// What is tried, the usual one first.
 const DEPTHS: [Depth; 2] = [Depth { min_axis: 8, min_extent: 8 }, Depth { min_axis: 4, min_extent: 4 }];
 
@@ -221,7 +218,7 @@ pub(super) struct Transformed {
 }
 
 /// The transform of all values, as deep as takes the fewest bits. Short axes and coarse levels look different in a block,
-/// so this is judged from the whole, band by band without contexts. None if the first is hopeless.
+/// so this is judged from the whole, band by band without contexts. None if that is hopeless with the corrections of a block.
 pub(super) fn transform(
     values: impl Fn() -> Option<Vec<f64>>,
     extents: [usize; AXES],
@@ -231,9 +228,12 @@ pub(super) fn transform(
 ) -> Option<Transformed> {
     /// What another depth leaves of the bits, at least as a rule.
     const GAIN: f64 = 0.85;
+    /// What is left of the corrections that a block makes expect, where it has more than the rest.
+    const LIKELY: f64 = 0.95;
     /// Of all coefficients those that a further level would change, where it is worth a try.
     const MIN_COARSE: f64 = 0.01;
     let is_short = |a: usize| (DEPTHS[1].min_axis..DEPTHS[0].min_axis).contains(&extents[a]);
+    let corrections = plan.corrections * LIKELY;
     let mut best: Option<Transformed> = None;
     for depth in DEPTHS {
         let groups = groups(&plan.axes, extents, depth);
@@ -254,7 +254,7 @@ pub(super) fn transform(
         layout.forward(&mut values);
         let q = quantise(&values, step)?;
         let bits = coefficients::estimate(&q, &layout);
-        if best.is_none() && is_too_long(bits * GAIN, plan.corrections * LIKELY) {
+        if best.is_none() && is_too_long(bits * GAIN, corrections) {
             return None;
         }
         if best.as_ref().is_none_or(|best| bits < best.bits) {
@@ -263,7 +263,7 @@ pub(super) fn transform(
             best.iter_mut().for_each(|best| best.values = std::mem::take(&mut values));
         }
     }
-    best
+    best.filter(|best| !is_too_long(best.bits, corrections))
 }
 
 /// Bytes of coefficients and corrections.

@@ -85,9 +85,6 @@ pub(crate) fn encode(part: &Part<'_>, to_beat: usize) -> Option<Vec<u8>> {
     };
     let centred = || Some(Centred::of(part)?.values);
     let transformed = choose::transform(centred, extents, &plan, coefficient_step, is_too_long)?;
-    if is_too_long(transformed.bits, plan.corrections * choose::LIKELY) {
-        return None;
-    }
     let Transformed { groups, layout, mut q, mut values, bits } = transformed;
     dequantise(&q, coefficient_step, &mut values);
     layout.inverse(&mut values);
