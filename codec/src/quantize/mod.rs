@@ -109,6 +109,17 @@ impl Quantiser {
         }
     }
 
+    /// [`Quantiser::position`] of each of these, put in their place.
+    #[inline(always)]
+    pub fn positions(self, dtype: Dtype, values: &mut [f64]) {
+        let mut linear = |offset: f64, step: f64| values.iter_mut().for_each(|v| *v = (*v - offset) / step);
+        match self {
+            Quantiser::Linear { offset, step } => linear(offset, step),
+            Quantiser::Integer { offset, step } => linear(offset as f64, step as f64),
+            _ => values.iter_mut().for_each(|v| *v = self.position(dtype, *v)),
+        }
+    }
+
     /// How far a decoded value may be from the true one, where that does not depend on the value.
     pub fn uncertainty(self) -> f64 {
         match self {

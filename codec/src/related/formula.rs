@@ -30,6 +30,12 @@ macro_rules! functions {
                 match self { $($name::$variant => { let $x = x; $value })* }
             }
 
+            /// The values at each of `xs`, put in their place.
+            #[inline(always)]
+            pub(super) fn apply_all(self, xs: &mut [f64]) {
+                match self { $($name::$variant => xs.iter_mut().for_each(|x| { let $x = *x; *x = $value }),)* }
+            }
+
             fn id(self) -> u8 {
                 match self { $($name::$variant => $id,)* }
             }
