@@ -14,6 +14,7 @@ use crate::quantize::{Quantised, quantise};
 use crate::related::conditional::{self, Kind, Plan, Survey};
 use crate::related::{self, Columns, Decoded, Formula};
 use crate::special::Specials;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Tables with more columns, or fewer rows, are not searched for parents.
@@ -347,19 +348,19 @@ fn choose_formulas(
     let mut judged = Vec::new();
     for (target, formula) in offered {
         let column = &columns[target];
-        let rows = || sample.iter().copied().filter(|&r| !column.specials.is_masked(r));
-        let (mut plain, mut distances) = (Vec::new(), Vec::new());
-        let mut values = Vec::new();
+        let some: Vec<usize> = sample.iter().copied().filter(|&r| !column.specials.is_masked(r)).collect();
+        let plain: Vec<i64> = some.iter().map(|&row| column.quantised.q.get(row)).collect();
+        let mut parents = BTreeMap::new();
         for c in formula.columns() {
-            values.push((c, decoded.values(c)?));
+            let values = decoded.values(c)?;
+            parents.insert(c, some.iter().map(|&row| values[row]).collect::<Vec<f64>>());
         }
-        for row in rows() {
-            let value = formula.value(|c| values.iter().find(|v| v.0 == c).map_or(0.0, |v| v.1[row]));
-            let position = column.quantised.quantiser.position(dtype, value);
-            let q = column.quantised.q.get(row);
-            plain.push(q);
-            distances.push(if position.abs() < 1e15 { q.wrapping_sub((position + 0.5).floor() as i64) } else { q });
-        }
+        let mut positions = related::values_of(&formula, |c| &parents[&c]);
+        column.quantised.quantiser.positions(dtype, &mut positions);
+        let distance = |(&q, &position): (&i64, &f64)| {
+            if position.abs() < 1e15 { q.wrapping_sub((position + 0.5).floor() as i64) } else { q }
+        };
+        let distances: Vec<i64> = plain.iter().zip(&positions).map(distance).collect();
         if plain.is_empty() {
             continue;
         }

@@ -13,7 +13,7 @@ use crate::bundle::{Bundle, Contents, Family as FamilyName};
 use crate::candidate::{self, Part, constant, quantised, raw};
 use crate::element::{Elements, extremes, swap_order};
 use crate::error::{Error, ErrorKind, Result};
-use crate::family;
+use crate::family::{self, Task};
 use crate::params::{Bound, Effort, ModelChoice, Params};
 use crate::quantize::{Quantised, quantise};
 use crate::registry::Registry;
@@ -55,6 +55,13 @@ pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec
     }
     Ok(stream)
 }
+
+/// Where what is left of a part takes this fraction of its bytes, hardly anything is left.
+const NEARLY_NOTHING: usize = 256;
+
+/// What the bytes of a model are multiplied by when it takes part unasked: it takes several times as long in both directions,
+/// and readers need it, so it has to gain something.
+const HANDICAP_OF_MODELS: f64 = 1.03;
 
 /// The most columns of an array that is taken apart without being asked to.
 const MAX_COLUMNS_UNASKED: usize = 256;
@@ -318,7 +325,7 @@ impl Auction<'_> {
         for classical in candidates {
             // Where hardly anything is left, estimates say nothing.
             let to_beat = best.as_ref().map_or(elements.bytes.len(), |best| best.bytes.len());
-            let to_beat = if to_beat * 256 < elements.bytes.len() { elements.bytes.len() } else { to_beat };
+            let to_beat = if to_beat * NEARLY_NOTHING < elements.bytes.len() { elements.bytes.len() } else { to_beat };
             let Some(payload) = (classical.encode)(part, quantised, to_beat) else { continue };
             let bytes = with_method(classical.method, payload);
             match &mut best {
@@ -327,7 +334,12 @@ impl Auction<'_> {
             }
         }
         let mut best = best.unwrap_or_else(|| Winner::new(with_method(candidate::RAW, raw::encode(part))));
-        if models_allowed {
+        // Nobody asks for a model to save the last few bytes of what is nearly empty: samples of that say nothing.
+        let is_rest = params.model == ModelChoice::Auto
+            && params.effort != Effort::Max
+            && best.bytes.len() * NEARLY_NOTHING < elements.bytes.len();
+        if models_allowed && !is_rest {
+            let task = Task::new(part, Some(quantised));
             for bundle in &self.models {
                 let Some(family) = family::of(bundle).filter(|f| allow(f.method())) else { continue };
                 // A decoder that has to travel in the chunk is paid for by the values it predicts.
@@ -336,7 +348,11 @@ impl Auction<'_> {
                 // Nothing but the model knows outliers.
                 let cost_of_best = if params.keep_outliers == Some(true) { usize::MAX } else { cost_of_best };
                 let Some(to_beat) = cost_of_best.checked_sub(carried(bundle)) else { continue };
-                match family.encode(bundle, self.registry, part, Some(quantised), to_beat) {
+                let to_beat = match params.model {
+                    ModelChoice::Auto if params.effort != Effort::Max => (to_beat as f64 / HANDICAP_OF_MODELS) as usize,
+                    _ => to_beat,
+                };
+                match family.encode(bundle, self.registry, &task, to_beat) {
                     Ok(Some(payload)) => {
                         let bytes = with_method(family.method(), payload);
                         if bytes.len() < to_beat {
@@ -365,9 +381,10 @@ impl Auction<'_> {
             return Err(Error::invalid("the bound `latent` is meant of whole chunks: leave per_column out"));
         }
         let mut best: Option<Winner> = None;
+        let task = Task::new(part, None);
         for bundle in &self.models {
             let Some(family) = family::of(bundle) else { continue };
-            if let Some(payload) = family.encode(bundle, self.registry, part, None, usize::MAX)? {
+            if let Some(payload) = family.encode(bundle, self.registry, &task, usize::MAX)? {
                 let bytes = with_method(family.method(), payload);
                 match &mut best {
                     Some(best) => best.keep_smaller(bytes, Some(bundle.clone())),

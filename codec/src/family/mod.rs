@@ -3,9 +3,11 @@
 
 pub(crate) mod autoencoder;
 pub(crate) mod autoregressive;
+mod numbers;
 pub(crate) mod predictor;
 
 pub(crate) use autoregressive::IntegerNetwork;
+pub(crate) use numbers::Numbers;
 
 use crate::bundle::{Bundle, Family as FamilyName};
 use crate::candidate::{Part, Target};
@@ -13,6 +15,26 @@ use crate::error::{Error, Result};
 use crate::params::Dtype;
 use crate::quantize::Quantised;
 use crate::registry::Registry;
+use std::cell::OnceCell;
+
+/// A part that models are asked to encode, and what is found out about it once for all of them.
+pub(crate) struct Task<'a> {
+    pub part: &'a Part<'a>,
+    /// The part on its own; there is none where nothing but latents is kept.
+    pub quantised: Option<&'a Quantised>,
+    numbers: OnceCell<Option<Numbers>>,
+}
+
+impl<'a> Task<'a> {
+    pub fn new(part: &'a Part<'a>, quantised: Option<&'a Quantised>) -> Self {
+        Self { part, quantised, numbers: OnceCell::new() }
+    }
+
+    /// The part as networks see it; nothing where no value is ordinary.
+    pub fn numbers(&self) -> Option<&Numbers> {
+        self.numbers.get_or_init(|| Numbers::of(self.part)).as_ref()
+    }
+}
 
 /// What the auction and the reader ask of a family.
 pub(crate) trait Family: Sync {
@@ -25,16 +47,8 @@ pub(crate) trait Family: Sync {
     /// Whether a bundle can predict arrays like this; the error says why not.
     fn fits(&self, bundle: &Bundle, dtype: Dtype, shape: &[usize]) -> Result<()>;
 
-    /// Encodes a part if that may take fewer than `to_beat` bytes; `registry` has the bundle's encoder. `quantised` is the
-    /// part on its own; there is none where nothing but latents is kept.
-    fn encode(
-        &self,
-        bundle: &Bundle,
-        registry: &Registry,
-        part: &Part<'_>,
-        quantised: Option<&Quantised>,
-        to_beat: usize,
-    ) -> Result<Option<Vec<u8>>>;
+    /// Encodes a part if that may take fewer than `to_beat` bytes; `registry` has the bundle's encoder.
+    fn encode(&self, bundle: &Bundle, registry: &Registry, task: &Task<'_>, to_beat: usize) -> Result<Option<Vec<u8>>>;
 
     /// Decodes what [`Family::encode`] wrote.
     fn decode(&self, bundle: &Bundle, payload: &[u8], shape: &[usize], target: &mut Target<'_>) -> Result<()>;

@@ -31,4 +31,5 @@ pub(crate) use conditional::some_rows;
 pub use formula::{Formula, Function, Outer, Term};
 pub(crate) use order::order;
 pub(crate) use parents::choose as choose_parents;
+pub(crate) use predict::values_of;
 pub(crate) use table::{Columns, Decoded, Need, decode, encode, parents_of, summarise};

@@ -43,6 +43,39 @@ impl Prediction {
     }
 }
 
+/// A formula's values where its columns have these values, as many of each.
+pub(crate) fn values_of<'a>(formula: &Formula, column: impl Fn(usize) -> &'a [f64]) -> Vec<f64> {
+    let parents = formula.columns();
+    let values: Vec<&[f64]> = parents.iter().map(|&c| column(c)).collect();
+    let n_rows = values.iter().map(|values| values.len()).min().unwrap_or(0);
+    simd::run(ValuesOf { terms: Terms::new(formula, &parents), values: &values, n_rows })
+}
+
+struct ValuesOf<'a> {
+    terms: Terms,
+    values: &'a [&'a [f64]],
+    n_rows: usize,
+}
+
+impl Kernel for ValuesOf<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f64> {
+        let Self { mut terms, values, n_rows } = self;
+        let mut out = vec![0.0; n_rows];
+        for (out, start) in out.chunks_mut(ROWS).zip((0..).step_by(ROWS)) {
+            let mut all = [0.0; ROWS];
+            for (parent, values) in values.iter().enumerate() {
+                terms.look(parent, &values[start..start + out.len()]);
+            }
+            terms.evaluate(&mut all);
+            out.copy_from_slice(&all[..out.len()]);
+        }
+        out
+    }
+}
+
 /// The formula's value of every row, and how far each parent moves it.
 struct Evaluate<'a> {
     terms: Terms,

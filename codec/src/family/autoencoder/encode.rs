@@ -6,12 +6,15 @@ use crate::bundle::{Bundle, Normalisation};
 use crate::candidate::{Exceptions, Part};
 use crate::element::{bits_to_number, number_to_bits};
 use crate::error::Result;
+use crate::family::Numbers;
 use crate::params::Effort;
 use crate::predict::search::bits_per_value;
 use crate::predict::stream::{self, Ints};
 use crate::quantize::half_step;
 use crate::registry::Registry;
+use crate::related::some_rows;
 use crate::wire::Writer;
+use std::borrow::Cow;
 
 /// What encoding keeps at hand.
 pub(crate) struct EncoderSide<'a> {
@@ -19,9 +22,8 @@ pub(crate) struct EncoderSide<'a> {
     registry: &'a Registry,
     pub(super) part: &'a Part<'a>,
     pub(super) tiling: Tiling,
-    /// Special values repeat the ordinary one before, so that the network never sees them; where each column has its own
-    /// normalisation they are the column's own middle.
-    values: Vec<f64>,
+    /// Where each column has its own normalisation, special values are the column's middle.
+    values: Cow<'a, [f64]>,
     frame: Frame,
     /// Largest error a residual may leave; infinite for latents alone.
     allowed: f64,
@@ -31,26 +33,15 @@ pub(crate) struct EncoderSide<'a> {
 const SAMPLE_VALUES: usize = 1 << 16;
 
 impl<'a> EncoderSide<'a> {
-    pub fn new(bundle: &'a Bundle, registry: &'a Registry, part: &'a Part<'a>) -> Option<Self> {
-        let mut values = part.elements.to_numbers();
-        let is_ordinary = |i: usize, v: f64| !part.specials.is_masked(i) && v.is_finite();
-        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-        for (i, &v) in values.iter().enumerate().filter(|&(i, &v)| is_ordinary(i, v)) {
-            debug_assert!(is_ordinary(i, v));
-            min = min.min(v);
-            max = max.max(v);
-        }
-        if min > max {
-            return None;
-        }
-        let mut last = min;
-        for (i, v) in values.iter_mut().enumerate() {
-            if is_ordinary(i, *v) {
-                last = *v;
-            } else if let Normalisation::Columns { columns } = &bundle.manifest().input.normalisation {
-                last = columns[i % columns.len()].inverse(0.0);
+    pub fn new(bundle: &'a Bundle, registry: &'a Registry, part: &'a Part<'a>, numbers: &'a Numbers) -> Option<Self> {
+        let (min, max) = (numbers.min, numbers.max);
+        let mut values = Cow::Borrowed(&numbers.values[..]);
+        if let (true, Normalisation::Columns { columns }) = (numbers.have_gaps, &bundle.manifest().input.normalisation)
+        {
+            let is_gap = |i: usize| part.specials.is_masked(i) || !part.elements.value(i).is_finite();
+            for (i, value) in values.to_mut().iter_mut().enumerate().filter(|(i, _)| is_gap(*i)) {
+                *value = columns[i % columns.len()].inverse(0.0);
             }
-            *v = last;
         }
         let (offset, scale) = match bundle.manifest().input.normalisation {
             Normalisation::Fixed { offset, scale } => (offset, scale),
@@ -97,12 +88,14 @@ impl<'a> EncoderSide<'a> {
             // nothing of contexts and differences, which make up for more the fewer bits a value takes.
             let is_sparse = to_beat < self.part.n_values() / 4;
             let margin = if is_sparse { 1.15 } else { 1.03 };
+            let mut exponent = self.first_exponent()?;
             for (sample_values, margin) in [(SAMPLE_VALUES / 16, 1.6), (SAMPLE_VALUES, margin)] {
                 let n_sample = (sample_values / self.tiling.tile_values()).clamp(1, n_tiles);
-                let sample: Vec<usize> = (0..n_sample).map(|k| k * n_tiles / n_sample).collect();
+                let sample: Vec<usize> = some_rows(n_tiles, n_sample).collect();
                 let (means, latents) = self.run_encoder(&sample)?;
-                let bits = self.choose_latent_factor(&sample, &means, &latents)?;
-                let estimate = bits / 8.0 * n_tiles as f64 / n_sample as f64;
+                let bits;
+                (bits, exponent) = self.choose_latent_factor(&sample, &means, &latents, exponent)?;
+                let estimate = bits / 8.0 * n_tiles as f64 / sample.len() as f64;
                 if self.part.effort != Effort::Max && estimate > margin * to_beat as f64 {
                     return Ok(None);
                 }
@@ -185,11 +178,17 @@ impl<'a> EncoderSide<'a> {
         Latents { components, has_means }
     }
 
-    /// Sets the factor that gives the fewest bits for the sampled tiles, and returns those.
-    fn choose_latent_factor(&mut self, sample: &[usize], means: &[i64], latents: &[f32]) -> Result<f64> {
+    /// Sets the factor that gives the fewest bits for the sampled tiles, and returns those and its exponent; the search
+    /// begins at `first`.
+    fn choose_latent_factor(
+        &mut self,
+        sample: &[usize],
+        means: &[i64],
+        latents: &[f32],
+        first: i32,
+    ) -> Result<(f64, i32)> {
         let mut best = (f64::INFINITY, 0);
         let mut known = std::collections::BTreeMap::new();
-        let first = self.first_exponent()?;
         let mut next = first;
         loop {
             let bits = self.estimate_bits(sample, means, latents, f64::from(next).exp2())?;
@@ -204,7 +203,7 @@ impl<'a> EncoderSide<'a> {
             }
         }
         self.frame.latent_factor = f64::from(best.1).exp2();
-        Ok(best.0)
+        Ok(best)
     }
 
     /// Exponent of the factor at which a step of a latent moves a tile by about a step of the residual, where a search may

@@ -16,16 +16,15 @@ mod latents;
 mod score;
 mod tiling;
 
-use super::Family;
+use super::{Family, Task};
 use crate::bound::Promise;
 use crate::bundle::{Bundle, Family as FamilyName, Normalisation, Transform};
-use crate::candidate::{AUTOENCODER, Exceptions, Part, Target};
+use crate::candidate::{AUTOENCODER, Exceptions, Target};
 use crate::element::{number_to_bits, put_bits};
 use crate::error::{Error, Result};
 use crate::inference::Network;
 use crate::params::Dtype;
 use crate::predict::stream;
-use crate::quantize::Quantised;
 use crate::registry::Registry;
 use crate::special::Specials;
 use crate::wire::{Reader, Writer};
@@ -68,20 +67,16 @@ impl Family for Autoencoder {
         Ok(())
     }
 
-    fn encode(
-        &self,
-        bundle: &Bundle,
-        registry: &Registry,
-        part: &Part<'_>,
-        _: Option<&Quantised>,
-        to_beat: usize,
-    ) -> Result<Option<Vec<u8>>> {
+    fn encode(&self, bundle: &Bundle, registry: &Registry, task: &Task<'_>, to_beat: usize) -> Result<Option<Vec<u8>>> {
+        let part = task.part;
         let is_exact_float = part.promise == Promise::Exact && part.dtype().is_float();
         if is_exact_float || matches!(part.promise, Promise::PwRel(_)) {
             return Ok(None);
         }
-        let Some(writer) = EncoderSide::new(bundle, registry, part) else { return Ok(None) };
-        writer.encode(to_beat)
+        match task.numbers().and_then(|numbers| EncoderSide::new(bundle, registry, part, numbers)) {
+            Some(side) => side.encode(to_beat),
+            None => Ok(None),
+        }
     }
 
     fn decode(&self, bundle: &Bundle, payload: &[u8], shape: &[usize], target: &mut Target<'_>) -> Result<()> {

@@ -14,9 +14,9 @@ mod neighbours;
 mod network;
 mod training;
 
-use super::Family;
+use super::{Family, Task};
 use crate::bundle::{Bundle, Family as FamilyName};
-use crate::candidate::{AUTOREGRESSIVE, Exceptions, Part, Target};
+use crate::candidate::{AUTOREGRESSIVE, Exceptions, Target};
 use crate::entropy::Int;
 use crate::entropy::range::{BitCoder, Decoder, Encoder};
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ use crate::params::{Dtype, Effort};
 use crate::predict::fitted::{self, Scan, Site, Visit, Weights};
 use crate::predict::lorenzo::{MAX_AXES, working_extents};
 use crate::predict::stream::Ints;
-use crate::quantize::{Quantised, Quantiser};
+use crate::quantize::Quantiser;
 use crate::registry::Registry;
 use crate::simd;
 use crate::special::Specials;
@@ -57,15 +57,9 @@ impl Family for Autoregressive {
         Ok(())
     }
 
-    fn encode(
-        &self,
-        bundle: &Bundle,
-        _: &Registry,
-        part: &Part<'_>,
-        quantised: Option<&Quantised>,
-        to_beat: usize,
-    ) -> Result<Option<Vec<u8>>> {
-        let Some(quantised) = quantised else {
+    fn encode(&self, bundle: &Bundle, _: &Registry, task: &Task<'_>, to_beat: usize) -> Result<Option<Vec<u8>>> {
+        let part = task.part;
+        let Some(quantised) = task.quantised else {
             return Err(Error::invalid(format!(
                 "the bound `latent` keeps a model's latents and nothing else: model {} has none",
                 bundle.manifest().name
