@@ -150,6 +150,11 @@ impl Chunks {
         })
     }
 
+    /// Whether every chunk is some whole rows of the dataset.
+    pub fn are_whole_rows(&self) -> bool {
+        self.chunk[1..] == self.shape[1..]
+    }
+
     /// Whether the chunk at `offset` is the last of those that begin in its row.
     pub fn is_last_of_row(&self, offset: &[usize]) -> bool {
         (1..offset.len()).all(|axis| offset[axis] + self.chunk[axis] >= self.shape[axis])
