@@ -261,7 +261,7 @@ mod tests {
         let n = 3 * ROWS + 5;
         let column = |c: u64| {
             let number = |i: u64| match noise(i + c * 10_000) {
-                bits if i % 3 == 0 => f64::from_bits(bits),
+                bits if i.is_multiple_of(3) => f64::from_bits(bits),
                 bits => (bits >> 40) as f64 / f64::from(1 << (bits % 24) as u32) - 0.5,
             };
             (0..n as u64).map(number).collect::<Vec<f64>>()
