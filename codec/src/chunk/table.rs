@@ -355,7 +355,7 @@ fn choose_formulas(
             let values = decoded.values(c)?;
             parents.insert(c, some.iter().map(|&row| values[row]).collect::<Vec<f64>>());
         }
-        let mut positions = related::values_of(&formula, |c| &parents[&c]);
+        let mut positions = related::values_of(&formula, |c| &parents[&c], some.len());
         column.quantised.quantiser.positions(dtype, &mut positions);
         let distance = |(&q, &position): (&i64, &f64)| {
             if position.abs() < 1e15 { q.wrapping_sub((position + 0.5).floor() as i64) } else { q }

@@ -43,11 +43,10 @@ impl Prediction {
     }
 }
 
-/// A formula's values where its columns have these values, as many of each.
-pub(crate) fn values_of<'a>(formula: &Formula, column: impl Fn(usize) -> &'a [f64]) -> Vec<f64> {
+/// A formula's values in `n_rows` rows, where its columns have these values.
+pub(crate) fn values_of<'a>(formula: &Formula, column: impl Fn(usize) -> &'a [f64], n_rows: usize) -> Vec<f64> {
     let parents = formula.columns();
     let values: Vec<&[f64]> = parents.iter().map(|&c| column(c)).collect();
-    let n_rows = values.iter().map(|values| values.len()).min().unwrap_or(0);
     simd::run(ValuesOf { terms: Terms::new(formula, &parents), values: &values, n_rows })
 }
 
@@ -284,14 +283,26 @@ mod tests {
                     Quantiser::Integer { offset: -7, step: 3 },
                 ] {
                     let all = Prediction::new(&formula, &deltas, |c| &columns[c], quantiser, Dtype::F64, n);
+                    let values = values_of(&formula, |c| &columns[c], n);
                     for row in 0..n {
                         let found = (all.centre[row], all.fraction[row], all.spread[row]);
                         let expected = one_by_one(&formula, &deltas, &columns, quantiser, row);
                         assert_eq!(found, expected, "{formula}, {quantiser:?}, row {row}");
+                        let (value, expected) = (values[row], formula.value(|c| columns[c][row]));
+                        assert!(value == expected || value.is_nan() && expected.is_nan(), "{formula}, row {row}");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_formula_of_no_column_has_a_value_for_every_row() {
+        let formula: Formula = "exp(0)".parse().unwrap();
+        assert_eq!(values_of(&formula, |_| unreachable!(), 3), [1.0; 3]);
+        let quantiser = Quantiser::Linear { offset: 0.0, step: 0.5 };
+        let all = Prediction::new(&formula, &[], |_| unreachable!(), quantiser, Dtype::F32, 2);
+        assert_eq!(all.centre, [2; 2]);
     }
 
     #[test]
