@@ -89,6 +89,12 @@ const QUICK: [u8; 3] = [candidate::QUANTISED, candidate::FITTED, candidate::INTE
 /// Parts with fewer values are encoded with every candidate.
 const MIN_SAMPLED: usize = 1 << 14;
 
+/// Whether hardly anything is left of a part where `len` bytes stand for `whole`: samples and estimates say nothing of such
+/// parts.
+pub(super) fn is_nearly_empty(len: f64, whole: usize) -> bool {
+    len * 256.0 < whole as f64
+}
+
 /// The candidates that take no longer than the coder behind them.
 pub(super) fn quickest(allowed: Candidates) -> Vec<&'static Classical> {
     let quick = [candidate::QUANTISED, candidate::FLOATING, candidate::NUMBERS];
@@ -172,7 +178,7 @@ fn smallest_of_block(
     }
     costs.sort_by(|a, b| a.0.total_cmp(&b.0));
     // Where hardly anything is left, the block has seen hardly anything; one from elsewhere says little of the whole.
-    let is_rest = least * 256.0 < whole as f64;
+    let is_rest = is_nearly_empty(least, whole);
     let is_tried = |&(k, &(bytes, c)): &(usize, &(f64, &'static Classical))| {
         let margin = if is_rest { 1.1 } else { (c.margin)(part.promise) };
         k == 0 || bytes < least * margin || (c.method == candidate::QUANTISED && (is_rest || !is_middle))

@@ -56,11 +56,8 @@ pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec
     Ok(stream)
 }
 
-/// Where what is left of a part takes this fraction of its bytes, hardly anything is left.
-const NEARLY_NOTHING: usize = 256;
-
-/// What the bytes of a model are multiplied by when it takes part unasked: it takes several times as long in both directions,
-/// and readers need it, so it has to gain something.
+/// What the bytes of a model are multiplied by beside those of the others when it takes part unasked: it takes several times as
+/// long in both directions, and readers need it, so it has to gain something.
 const HANDICAP_OF_MODELS: f64 = 1.03;
 
 /// The most columns of an array that is taken apart without being asked to.
@@ -316,6 +313,7 @@ impl Auction<'_> {
             return Ok(best);
         }
         let allow = |method| params.candidates.allow(method);
+        let is_nearly_empty = |len: usize| classical::is_nearly_empty(len as f64, elements.bytes.len());
         let candidates = if quickest_only {
             classical::quickest(params.candidates)
         } else {
@@ -323,9 +321,8 @@ impl Auction<'_> {
         };
         let mut best: Option<Winner> = None;
         for classical in candidates {
-            // Where hardly anything is left, estimates say nothing.
-            let to_beat = best.as_ref().map_or(elements.bytes.len(), |best| best.bytes.len());
-            let to_beat = if to_beat * NEARLY_NOTHING < elements.bytes.len() { elements.bytes.len() } else { to_beat };
+            let to_beat = best.as_ref().map(|best| best.bytes.len()).filter(|&len| !is_nearly_empty(len));
+            let to_beat = to_beat.unwrap_or(elements.bytes.len());
             let Some(payload) = (classical.encode)(part, quantised, to_beat) else { continue };
             let bytes = with_method(classical.method, payload);
             match &mut best {
@@ -334,11 +331,8 @@ impl Auction<'_> {
             }
         }
         let mut best = best.unwrap_or_else(|| Winner::new(with_method(candidate::RAW, raw::encode(part))));
-        // Nobody asks for a model to save the last few bytes of what is nearly empty: samples of that say nothing.
-        let is_rest = params.model == ModelChoice::Auto
-            && params.effort != Effort::Max
-            && best.bytes.len() * NEARLY_NOTHING < elements.bytes.len();
-        if models_allowed && !is_rest {
+        let is_unasked = params.model == ModelChoice::Auto && params.effort != Effort::Max;
+        if models_allowed && !(is_unasked && is_nearly_empty(best.bytes.len())) {
             let task = Task::new(part, Some(quantised));
             for bundle in &self.models {
                 let Some(family) = family::of(bundle).filter(|f| allow(f.method())) else { continue };
@@ -348,10 +342,9 @@ impl Auction<'_> {
                 // Nothing but the model knows outliers.
                 let cost_of_best = if params.keep_outliers == Some(true) { usize::MAX } else { cost_of_best };
                 let Some(to_beat) = cost_of_best.checked_sub(carried(bundle)) else { continue };
-                let to_beat = match params.model {
-                    ModelChoice::Auto if params.effort != Effort::Max => (to_beat as f64 / HANDICAP_OF_MODELS) as usize,
-                    _ => to_beat,
-                };
+                // Among themselves models are equals.
+                let handicap = if is_unasked && best.model.is_none() { HANDICAP_OF_MODELS } else { 1.0 };
+                let to_beat = (to_beat as f64 / handicap) as usize;
                 match family.encode(bundle, self.registry, &task, to_beat) {
                     Ok(Some(payload)) => {
                         let bytes = with_method(family.method(), payload);

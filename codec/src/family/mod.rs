@@ -3,11 +3,11 @@
 
 pub(crate) mod autoencoder;
 pub(crate) mod autoregressive;
-mod numbers;
+mod filled;
 pub(crate) mod predictor;
 
 pub(crate) use autoregressive::IntegerNetwork;
-pub(crate) use numbers::Numbers;
+pub(crate) use filled::Filled;
 
 use crate::bundle::{Bundle, Family as FamilyName};
 use crate::candidate::{Part, Target};
@@ -22,17 +22,17 @@ pub(crate) struct Task<'a> {
     pub part: &'a Part<'a>,
     /// The part on its own; there is none where nothing but latents is kept.
     pub quantised: Option<&'a Quantised>,
-    numbers: OnceCell<Option<Numbers>>,
+    filled: OnceCell<Option<Filled>>,
 }
 
 impl<'a> Task<'a> {
     pub fn new(part: &'a Part<'a>, quantised: Option<&'a Quantised>) -> Self {
-        Self { part, quantised, numbers: OnceCell::new() }
+        Self { part, quantised, filled: OnceCell::new() }
     }
 
     /// The part as networks see it; nothing where no value is ordinary.
-    pub fn numbers(&self) -> Option<&Numbers> {
-        self.numbers.get_or_init(|| Numbers::of(self.part)).as_ref()
+    pub fn filled(&self) -> Option<&Filled> {
+        self.filled.get_or_init(|| Filled::of(self.part)).as_ref()
     }
 }
 

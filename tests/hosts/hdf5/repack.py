@@ -2,6 +2,7 @@
 
     python tests/hosts/hdf5/repack.py make IN        # one file with everything that can be in the way
     python tests/hosts/hdf5/repack.py same A B ...   # the same objects, attributes, filters, and chunks to the last byte
+    python tests/hosts/hdf5/repack.py arrays A NPZ   # every array of the archive is what HDF5 reads
 """
 
 import sys
@@ -127,6 +128,13 @@ def plain(compressed, restored):
             if isinstance(a[name], h5py.Dataset) and a[name].dtype.kind in "fiu":
                 check(a[name][()].tobytes() == b[name][()].tobytes(), name)
                 check(all(f[0] != FILTER for f in filters_of(b[name])), name)
+
+
+def arrays(compressed, decompressed):
+    """Every array of the archive is what HDF5 reads."""
+    with h5py.File(compressed) as file, np.load(decompressed) as back:
+        for name in back:
+            check(file[name][()].astype(back[name].dtype).tobytes() == back[name].tobytes(), name)
 
 
 if __name__ == "__main__":

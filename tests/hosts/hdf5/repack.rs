@@ -12,6 +12,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         bench.trial("hdf5::repack::same_as_h5repack", &needs, same_as_h5repack),
         bench.trial("hdf5::repack::what_is_not_asked_for_stays", &needs, stays),
         bench.trial("hdf5::repack::restore", &needs, restore),
+        bench.trial("hdf5::repack::decompress", &needs, decompress),
     ]
 }
 
@@ -42,6 +43,18 @@ fn stays(bench: &Bench, folder: &Path) -> Outcome {
     script(bench, folder, &["make", "in.h5"], 0)?;
     success(&mut baler(bench, folder, "h5 repack in.h5 out.h5 --abs 0.5 --array even --array gzip"))?;
     script(bench, folder, &["keeps", "in.h5", "out.h5", "ours", "deep/partly", "edges", "outside"], 8)
+}
+
+/// Out of HDF5 altogether, on one thread and on several.
+fn decompress(bench: &Bench, folder: &Path) -> Outcome {
+    script(bench, folder, &["make", "in.h5"], 0)?;
+    success(&mut baler(bench, folder, "h5 repack in.h5 out.h5 --abs 0.01"))?;
+    for threads in ["1", "2", "8"] {
+        let arguments = format!("decompress out.h5 back.npz --force --threads {threads}");
+        success(&mut baler(bench, folder, &arguments))?;
+        script(bench, folder, &["arrays", "out.h5", "back.npz"], 15)?;
+    }
+    Ok(Vec::new())
 }
 
 fn restore(bench: &Bench, folder: &Path) -> Outcome {

@@ -6,7 +6,7 @@ use crate::bundle::{Bundle, Normalisation};
 use crate::candidate::{Exceptions, Part};
 use crate::element::{bits_to_number, number_to_bits};
 use crate::error::Result;
-use crate::family::Numbers;
+use crate::family::Filled;
 use crate::params::Effort;
 use crate::predict::search::bits_per_value;
 use crate::predict::stream::{self, Ints};
@@ -33,11 +33,10 @@ pub(crate) struct EncoderSide<'a> {
 const SAMPLE_VALUES: usize = 1 << 16;
 
 impl<'a> EncoderSide<'a> {
-    pub fn new(bundle: &'a Bundle, registry: &'a Registry, part: &'a Part<'a>, numbers: &'a Numbers) -> Option<Self> {
-        let (min, max) = (numbers.min, numbers.max);
-        let mut values = Cow::Borrowed(&numbers.values[..]);
-        if let (true, Normalisation::Columns { columns }) = (numbers.have_gaps, &bundle.manifest().input.normalisation)
-        {
+    pub fn new(bundle: &'a Bundle, registry: &'a Registry, part: &'a Part<'a>, filled: &'a Filled) -> Option<Self> {
+        let (min, max) = (filled.min, filled.max);
+        let mut values = Cow::Borrowed(&filled.values[..]);
+        if let (true, Normalisation::Columns { columns }) = (filled.have_gaps, &bundle.manifest().input.normalisation) {
             let is_gap = |i: usize| part.specials.is_masked(i) || !part.elements.value(i).is_finite();
             for (i, value) in values.to_mut().iter_mut().enumerate().filter(|(i, _)| is_gap(*i)) {
                 *value = columns[i % columns.len()].inverse(0.0);

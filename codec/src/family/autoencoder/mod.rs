@@ -73,7 +73,7 @@ impl Family for Autoencoder {
         if is_exact_float || matches!(part.promise, Promise::PwRel(_)) {
             return Ok(None);
         }
-        match task.numbers().and_then(|numbers| EncoderSide::new(bundle, registry, part, numbers)) {
+        match task.filled().and_then(|filled| EncoderSide::new(bundle, registry, part, filled)) {
             Some(side) => side.encode(to_beat),
             None => Ok(None),
         }

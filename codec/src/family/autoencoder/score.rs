@@ -6,7 +6,7 @@ use super::{TILES_AT_ONCE, Tiling};
 use crate::bundle::{Bundle, Density};
 use crate::candidate::Part;
 use crate::error::Result;
-use crate::family::Numbers;
+use crate::family::Filled;
 use crate::registry::Registry;
 
 impl EncoderSide<'_> {
@@ -14,8 +14,8 @@ impl EncoderSide<'_> {
     pub fn score_all(bundle: &Bundle, registry: &Registry, part: &Part<'_>) -> Result<(Vec<usize>, Vec<f64>)> {
         let tiling = Tiling::new(part.shape, &bundle.manifest().input.tile);
         let n_tiles = tiling.n_tiles();
-        let numbers = Numbers::of(part);
-        let side = numbers.as_ref().and_then(|numbers| EncoderSide::new(bundle, registry, part, numbers));
+        let filled = Filled::of(part);
+        let side = filled.as_ref().and_then(|filled| EncoderSide::new(bundle, registry, part, filled));
         let (Some(side), Some(density)) = (side, &bundle.manifest().density) else {
             // Nothing but gaps, or one value throughout.
             return Ok((tiling.lattice, vec![0.0; n_tiles]));

@@ -1,11 +1,11 @@
-//! A part's values as networks see them.
+//! A part's values as networks see them, gaps filled.
 
 use crate::candidate::Part;
 use crate::element::extremes;
 
 /// The values of a part that has some ordinary ones. Special values repeat the ordinary one before, so that no network
 /// sees them; the first ones are the least.
-pub(crate) struct Numbers {
+pub(crate) struct Filled {
     pub values: Vec<f64>,
     pub min: f64,
     pub max: f64,
@@ -13,7 +13,7 @@ pub(crate) struct Numbers {
     pub have_gaps: bool,
 }
 
-impl Numbers {
+impl Filled {
     pub fn of(part: &Part<'_>) -> Option<Self> {
         let mut values = part.elements.to_numbers();
         for (value, _) in values.iter_mut().zip(&part.specials.classes).filter(|(_, class)| **class != 0) {
