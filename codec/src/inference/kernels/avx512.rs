@@ -11,7 +11,7 @@ impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
     const VECTORS: usize = 2;
-    const CHANNELS: usize = 8;
+    const CHANNELS: usize = 6;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {

@@ -15,7 +15,7 @@
 // Loops count up to constants and index arrays that live in registers.
 #![allow(clippy::needless_range_loop)]
 
-use super::{Class, Group, Lanes, Linear, PANEL, Position, ROWS, Tap, panels};
+use super::{Class, Group, Lanes, Linear, PANEL, Position, ROWS, TILE, Tap};
 use std::ops::Range;
 
 /// Vectors of `f32` of one instruction set.
@@ -24,7 +24,7 @@ pub(super) trait Simd {
     const LANES: usize;
     /// Vectors of rows that [`rows`] holds at once; `VECTORS * LANES` divides [`ROWS`].
     const VECTORS: usize;
-    /// The most output channels that [`rows`] holds at once, at most 8.
+    /// The most output channels that [`rows`] holds at once, at most [`TILE`].
     const CHANNELS: usize;
 
     unsafe fn splat(value: f32) -> Self::V;
@@ -51,7 +51,9 @@ pub(super) unsafe fn linear<S: Simd, const NV: usize, const NP: usize>(
     x: &[f32],
     out: &mut [f32],
 ) {
-    const { assert!(NV == S::VECTORS && NP * S::LANES == PANEL && ROWS.is_multiple_of(NV * S::LANES) && S::CHANNELS <= 8) };
+    const {
+        assert!(NV == S::VECTORS && NP * S::LANES == PANEL && ROWS.is_multiple_of(NV * S::LANES) && S::CHANNELS <= TILE)
+    };
     let all = Blocks { x: x.as_ptr(), out: out.as_mut_ptr(), n: n_blocks };
     for group in &linear.groups {
         for class in &linear.classes {
@@ -95,9 +97,9 @@ unsafe fn one_class<S: Simd, const NV: usize, const NP: usize, T: Taps>(
 
 /// Offsets and rows of the weights. Where they follow one another they are counted: the list of taps would be read beside
 /// inputs and weights, which takes all that the processor can read.
-trait Taps: Iterator<Item = (usize, usize)> + Clone {}
+trait Taps: DoubleEndedIterator<Item = (usize, usize)> + Clone {}
 
-impl<T: Iterator<Item = (usize, usize)> + Clone> Taps for T {}
+impl<T: DoubleEndedIterator<Item = (usize, usize)> + Clone> Taps for T {}
 
 /// Where the values of all blocks start.
 #[derive(Clone, Copy)]
@@ -107,32 +109,19 @@ struct Blocks {
     n: usize,
 }
 
-/// Pointers to one block's inputs and outputs and to one panel.
+/// Tiles of the same width, one after the other: pointers to a block's inputs and to the first tile's weights, biases and
+/// outputs.
 #[derive(Clone, Copy)]
-struct Tile {
+struct Tiles {
     x: *const f32,
     weights: *const f32,
     bias: *const f32,
     out: *mut f32,
-    stride: usize,
+    n: usize,
+    /// Channels of each.
+    width: usize,
     /// Sums go on from what the output holds, not from the bias.
     resume: bool,
-}
-
-impl Tile {
-    /// The same with the panel's channels before `channel` left out; `scale` is the rows of the layout.
-    #[inline(always)]
-    unsafe fn skip(self, channel: usize, scale: usize) -> Self {
-        // SAFETY: the caller has at least `channel` channels.
-        unsafe {
-            Tile {
-                weights: self.weights.add(channel),
-                bias: self.bias.add(channel),
-                out: self.out.add(channel * self.stride * scale),
-                ..self
-            }
-        }
-    }
 }
 
 /// One class in the row-wise layout.
@@ -148,115 +137,141 @@ unsafe fn rows<S: Simd, const NV: usize, T: Taps>(
     let step = if n_taps <= MAX_TAPS { n_taps.max(1) } else { TAPS_OF_LONG_SUMS };
     for first_tap in (0..n_taps.max(1)).step_by(step) {
         let taps = taps(first_tap..n_taps.min(first_tap + step));
-        for (panel, channels) in panels(linear.n_channels) {
-            for block in 0..blocks.n {
-                // SAFETY: `weights` holds `n_k * PANEL` values for each panel, `bias` `PANEL`; channels of the panel
-                // start at `channels.start * stride`; the rest as the caller's.
+        for run in &linear.runs {
+            let mut channel = 0;
+            while channel < run.width {
+                let left = run.width - channel;
+                let take = left.div_ceil(left.div_ceil(S::CHANNELS));
+                // SAFETY: the group's `tiles` holds `n_k * TILE` values for each tile, its `bias` one for each channel; outputs of
+                // channels are `stride` apart; the rest as the caller's.
                 unsafe {
-                    let first = channels.start * linear.stride + group.output as usize;
-                    let tile = Tile {
-                        x: blocks.x.add((block * linear.n_inputs + group.input as usize) * ROWS),
-                        weights: group.weights.as_ptr().add(panel * linear.n_k * PANEL),
-                        bias: group.bias.as_ptr().add(panel * PANEL),
-                        out: blocks.out.add((block * linear.n_outputs + first) * ROWS),
-                        stride: linear.stride,
+                    let first = run.channel + channel;
+                    let tiles = Tiles {
+                        x: blocks.x.add(group.input as usize * ROWS),
+                        weights: group.tiles.as_ptr().add(run.tile * linear.n_k * TILE + channel),
+                        bias: group.bias.as_ptr().add(first),
+                        out: blocks.out.add((group.output as usize + first * linear.stride) * ROWS),
+                        n: run.n,
+                        width: run.width,
                         resume: first_tap > 0,
                     };
-                    rows_panel::<S, NV>(tile, taps.clone(), &class.positions, channels.len());
+                    match take {
+                        1 => rows_class::<S, NV, 1, 4>(linear, tiles, blocks.n, taps.clone(), &class.positions),
+                        2 => rows_class::<S, NV, 2, 2>(linear, tiles, blocks.n, taps.clone(), &class.positions),
+                        3 => rows_class::<S, NV, 3, 1>(linear, tiles, blocks.n, taps.clone(), &class.positions),
+                        4 => rows_class::<S, NV, 4, 1>(linear, tiles, blocks.n, taps.clone(), &class.positions),
+                        5 => rows_class::<S, NV, 5, 1>(linear, tiles, blocks.n, taps.clone(), &class.positions),
+                        _ => rows_class::<S, NV, 6, 1>(linear, tiles, blocks.n, taps.clone(), &class.positions),
+                    }
                 }
+                channel += take;
             }
         }
     }
 }
 
-/// One class on one block, `n` channels of one panel.
-#[inline(always)]
-unsafe fn rows_panel<S: Simd, const NV: usize>(tile: Tile, taps: impl Taps, positions: &[Position], n: usize) {
-    // SAFETY: as the caller's: `n` channels, and every position and tap of the class, lie inside the block.
-    unsafe {
-        let mut channel = 0;
-        while channel < n {
-            let at = tile.skip(channel, ROWS);
-            // Split what is left evenly: 14 channels are 7 + 7, not 8 + 6, and 9 are not 8 + 1.
-            let left = n - channel;
-            let take = left.div_ceil(left.div_ceil(S::CHANNELS));
-            match take {
-                1 => rows_class::<S, NV, 1, 4>(at, taps.clone(), positions),
-                2 => rows_class::<S, NV, 2, 2>(at, taps.clone(), positions),
-                3 => rows_class::<S, NV, 3, 1>(at, taps.clone(), positions),
-                4 => rows_class::<S, NV, 4, 1>(at, taps.clone(), positions),
-                5 => rows_class::<S, NV, 5, 1>(at, taps.clone(), positions),
-                6 => rows_class::<S, NV, 6, 1>(at, taps.clone(), positions),
-                7 => rows_class::<S, NV, 7, 1>(at, taps.clone(), positions),
-                _ => rows_class::<S, NV, 8, 1>(at, taps.clone(), positions),
-            }
-            channel += take;
-        }
-    }
-}
-
-/// `NC` channels, `NQ` positions at a time.
+/// `NC` channels of each tile, `NQ` positions at a time.
 #[inline(always)]
 unsafe fn rows_class<S: Simd, const NV: usize, const NC: usize, const NQ: usize>(
-    tile: Tile,
+    linear: &Linear,
+    tiles: Tiles,
+    n_blocks: usize,
     taps: impl Taps,
     positions: &[Position],
 ) {
     let (chunks, rest) = positions.as_chunks::<NQ>();
-    for first_row in (0..ROWS).step_by(NV * S::LANES) {
-        for positions in chunks {
+    for block in 0..n_blocks {
+        for first_row in (0..ROWS).step_by(NV * S::LANES) {
             // SAFETY: as the caller's.
-            unsafe { rows_kernel::<S, NV, NC, NQ>(tile, taps.clone(), positions, first_row) };
-        }
-        for position in rest {
-            // SAFETY: as the caller's.
-            unsafe { rows_kernel::<S, NV, NC, 1>(tile, taps.clone(), &[*position], first_row) };
+            unsafe {
+                let tiles = Tiles {
+                    x: tiles.x.add(block * linear.n_inputs * ROWS + first_row),
+                    out: tiles.out.add(block * linear.n_outputs * ROWS + first_row),
+                    ..tiles
+                };
+                for positions in chunks {
+                    rows_kernel::<S, NV, NC, NQ>(linear, tiles, taps.clone(), positions);
+                }
+                for position in rest {
+                    rows_kernel::<S, NV, NC, 1>(linear, tiles, taps.clone(), &[*position]);
+                }
+            }
         }
     }
 }
 
+/// The tiles, one after the other, so that there is little to be done between two of them.
 #[inline(always)]
 unsafe fn rows_kernel<S: Simd, const NV: usize, const NC: usize, const NQ: usize>(
-    tile: Tile,
+    linear: &Linear,
+    tiles: Tiles,
     taps: impl Taps,
     positions: &[Position; NQ],
-    first_row: usize,
 ) {
+    let stride = linear.stride * ROWS;
     // SAFETY: as the caller's.
     unsafe {
-        let mut sums = [[[S::splat(0.0); NV]; NQ]; NC];
-        let output =
-            |c: usize, q: usize| tile.out.add((positions[q].output as usize + c * tile.stride) * ROWS + first_row);
-        for c in 0..NC {
-            let bias = S::splat(*tile.bias.add(c));
-            for q in 0..NQ {
-                for v in 0..NV {
-                    sums[c][q][v] = if tile.resume { S::load(output(c, q).add(v * S::LANES)) } else { bias };
-                }
-            }
-        }
-        let inputs = positions.map(|position| tile.x.add(position.input as usize * ROWS + first_row));
-        for (offset, k) in taps {
-            let weights = tile.weights.add(k * PANEL);
-            let mut x = [[S::splat(0.0); NV]; NQ];
-            for q in 0..NQ {
-                for v in 0..NV {
-                    x[q][v] = S::load(inputs[q].add(offset * ROWS + v * S::LANES));
-                }
-            }
+        let inputs = positions.map(|position| tiles.x.add(position.input as usize * ROWS));
+        let outputs = positions.map(|position| tiles.out.add(position.output as usize * ROWS));
+        for i in 0..tiles.n {
+            let (weights, bias) = (tiles.weights.add(i * linear.n_k * TILE), tiles.bias.add(i * tiles.width));
+            let output = |c: usize, q: usize, v: usize| outputs[q].add((i * tiles.width + c) * stride + v * S::LANES);
+            let mut sums = [[[S::splat(0.0); NV]; NQ]; NC];
             for c in 0..NC {
-                let weight = S::splat(*weights.add(c));
+                let bias = S::splat(*bias.add(c));
                 for q in 0..NQ {
                     for v in 0..NV {
-                        sums[c][q][v] = S::fma(x[q][v], weight, sums[c][q][v]);
+                        sums[c][q][v] = if tiles.resume { S::load(output(c, q, v)) } else { bias };
+                    }
+                }
+            }
+            let mut taps = taps.clone();
+            let last = taps.next_back();
+            for tap in taps {
+                products::<S, NV, NC, NQ>(inputs, weights, tap, |c, q, v, x, weight| {
+                    sums[c][q][v] = S::fma(x, weight, sums[c][q][v]);
+                });
+            }
+            // Each sum is stored as soon as it is there: twelve stores in a row would hold up the next tile.
+            match last {
+                Some(tap) => products::<S, NV, NC, NQ>(inputs, weights, tap, |c, q, v, x, weight| {
+                    S::store(output(c, q, v), S::fma(x, weight, sums[c][q][v]));
+                }),
+                None => {
+                    for c in 0..NC {
+                        for q in 0..NQ {
+                            for v in 0..NV {
+                                S::store(output(c, q, v), sums[c][q][v]);
+                            }
+                        }
                     }
                 }
             }
         }
+    }
+}
+
+/// Goes through a tap's inputs and weights, by channel, position and vector.
+#[inline(always)]
+unsafe fn products<S: Simd, const NV: usize, const NC: usize, const NQ: usize>(
+    inputs: [*const f32; NQ],
+    weights: *const f32,
+    (offset, k): (usize, usize),
+    mut with: impl FnMut(usize, usize, usize, S::V, S::V),
+) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let mut x = [[S::splat(0.0); NV]; NQ];
+        for q in 0..NQ {
+            for v in 0..NV {
+                x[q][v] = S::load(inputs[q].add(offset * ROWS + v * S::LANES));
+            }
+        }
         for c in 0..NC {
+            let weight = S::splat(*weights.add(k * TILE + c));
             for q in 0..NQ {
                 for v in 0..NV {
-                    S::store(output(c, q).add(v * S::LANES), sums[c][q][v]);
+                    with(c, q, v, x[q][v], weight);
                 }
             }
         }
@@ -318,7 +333,7 @@ unsafe fn outputs_kernel<S: Simd, const NP: usize, const NQ: usize, const NB: us
     // SAFETY: as the caller's; a panel has `PANEL` weights a row and `PANEL` biases even where it has fewer channels.
     unsafe {
         let panel_len = linear.n_k * PANEL;
-        let weights = group.weights.as_ptr().add(panel * panel_len);
+        let weights = group.panels.as_ptr().add(panel * panel_len);
         let mut sums = [[[S::splat(0.0); NP]; NB]; NQ];
         for q in 0..NQ {
             for b in 0..NB {

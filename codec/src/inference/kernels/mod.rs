@@ -30,7 +30,12 @@ use std::ops::Range;
 
 /// Rows of a block in the row-wise layout: values are stored `[feature][ROWS]`.
 pub const ROWS: usize = 32;
-/// Outputs of a weight panel: weights are stored `[panel][k][PANEL]`, the last panel filled up with zeros.
+/// The most output channels whose sums a kernel of [`Lanes::Rows`] holds at once: with two vectors of rows, twelve sums, two
+/// vectors of inputs and a weight fit the sixteen registers of AVX2.
+const TILE: usize = 6;
+/// The most tiles that one block goes through before the next does: their weights stay in the second-level cache.
+const MAX_TILES: usize = 32;
+/// Outputs of a weight panel of [`Lanes::Outputs`].
 pub const PANEL: usize = 16;
 
 /// Where the lanes of a vector come from.
@@ -98,13 +103,26 @@ impl Class {
 /// Weights of one channel group.
 #[derive(Clone, Debug)]
 struct Group {
-    /// `[panel][k][PANEL]`.
-    weights: Vec<f32>,
+    /// For [`Lanes::Rows`], in the order in which they are read: `[tile][k][TILE]`, filled up with zeros.
+    tiles: Vec<f32>,
+    /// For [`Lanes::Outputs`]: `[panel][k][PANEL]`, filled up with zeros.
+    panels: Vec<f32>,
     /// Padded to whole panels.
     bias: Vec<f32>,
     /// Added to every position.
     input: u32,
     output: u32,
+}
+
+/// Tiles of the same width, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// First tile, and how many.
+    tile: usize,
+    n: usize,
+    /// First channel, and those of each tile.
+    channel: usize,
+    width: usize,
 }
 
 /// A dense or convolution layer: for each group, class, position and output channel `o`, an output is the bias, plus
@@ -118,6 +136,8 @@ pub struct Linear {
     n_k: usize,
     /// Distance of output channels.
     stride: usize,
+    /// All tiles.
+    runs: Vec<Run>,
     groups: Vec<Group>,
     classes: Vec<Class>,
 }
@@ -177,28 +197,25 @@ impl Linear {
                 return Err(broken());
             }
         }
-        let n_panels = n_channels.div_ceil(PANEL);
-        let len = n_panels.checked_mul(PANEL).and_then(|n| n.checked_mul(n_k)).ok_or_else(broken)?;
+        let n_padded = n_channels.checked_next_multiple_of(PANEL).ok_or_else(broken)?;
+        n_padded.checked_mul(n_k).ok_or_else(broken)?;
+        let runs = runs(n_channels);
         let groups = groups
             .into_iter()
             .enumerate()
             .map(|(g, (input, output))| {
-                let mut weights = vec![0.0; len];
-                for (panel, packed) in weights.chunks_exact_mut((n_k * PANEL).max(1)).enumerate() {
-                    let channels = PANEL.min(n_channels - panel * PANEL);
-                    for (k, row) in packed.chunks_exact_mut(PANEL).enumerate() {
-                        for (lane, w) in row[..channels].iter_mut().enumerate() {
-                            *w = weight(g, k, panel * PANEL + lane);
-                        }
-                    }
+                let weight = |k: usize, o: usize| weight(g, k, o);
+                let bias = |o: usize| bias.map_or(0.0, |bias| if o < n_channels { bias(g, o) } else { 0.0 });
+                Group {
+                    tiles: pack(tiles(&runs), TILE, n_k, weight),
+                    panels: pack(panels(n_channels), PANEL, n_k, weight),
+                    bias: (0..n_padded).map(bias).collect(),
+                    input,
+                    output,
                 }
-                let bias = (0..n_panels * PANEL)
-                    .map(|o| bias.map_or(0.0, |bias| if o < n_channels { bias(g, o) } else { 0.0 }))
-                    .collect();
-                Group { weights, bias, input, output }
             })
             .collect();
-        Ok(Self { n_inputs, n_outputs, n_channels, n_k, stride, groups, classes })
+        Ok(Self { n_inputs, n_outputs, n_channels, n_k, stride, runs, groups, classes })
     }
 
     /// The matrix, if this is one dense layer: each output a sum over all inputs.
@@ -212,7 +229,7 @@ impl Linear {
         if starts != [0; 4] || !covers || self.stride != 1 || !class.taps.iter().enumerate().all(is_whole) {
             return None;
         }
-        let weight = |o: usize, k: usize| group.weights[(o / PANEL * self.n_k + k) * PANEL + o % PANEL];
+        let weight = |o: usize, k: usize| group.panels[(o / PANEL * self.n_k + k) * PANEL + o % PANEL];
         Some(DenseLayer {
             n_inputs: self.n_inputs,
             weights: (0..self.n_outputs).flat_map(|o| (0..self.n_inputs).map(move |k| weight(o, k))).collect(),
@@ -220,9 +237,9 @@ impl Linear {
         })
     }
 
-    /// Bytes of packed weights.
+    /// Bytes of weights that [`Lanes::Rows`] reads.
     pub fn weight_bytes(&self) -> usize {
-        self.groups.iter().map(|group| 4 * (group.weights.len() + group.bias.len())).sum()
+        self.groups.iter().map(|group| 4 * (group.tiles.len() + group.bias.len())).sum()
     }
 
     /// Multiply-adds for one row.
@@ -308,6 +325,47 @@ pub fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: us
     }
 }
 
-fn panels(n_channels: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
-    (0..n_channels.div_ceil(PANEL)).map(move |panel| (panel, panel * PANEL..n_channels.min((panel + 1) * PANEL)))
+/// Channels are dealt out to tiles evenly, for few sums at once wait for one another: 14 are 5 + 5 + 4, not 6 + 6 + 2.
+fn runs(n_channels: usize) -> Vec<Run> {
+    let n_tiles = n_channels.div_ceil(TILE);
+    let (width, n_wider) = (n_channels / n_tiles, n_channels % n_tiles);
+    let run = |tile: usize, n: usize| Run {
+        tile,
+        n,
+        channel: tile * width + tile.min(n_wider),
+        width: width + usize::from(tile < n_wider),
+    };
+    let split = |tiles: Range<usize>| {
+        let end = tiles.end;
+        tiles.step_by(MAX_TILES).map(move |tile| run(tile, MAX_TILES.min(end - tile)))
+    };
+    split(0..n_wider).chain(split(n_wider..n_tiles)).collect()
+}
+
+/// Channels of each tile.
+fn tiles(runs: &[Run]) -> impl Iterator<Item = Range<usize>> {
+    runs.iter().flat_map(|run| (0..run.n).map(|i| run.channel + i * run.width..run.channel + (i + 1) * run.width))
+}
+
+/// Channels of each panel.
+fn panels(n_channels: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n_channels).step_by(PANEL).map(move |first| first..n_channels.min(first + PANEL))
+}
+
+/// `[part][k][width]`, each row filled up with zeros.
+fn pack(
+    parts: impl Iterator<Item = Range<usize>>,
+    width: usize,
+    n_k: usize,
+    weight: impl Fn(usize, usize) -> f32,
+) -> Vec<f32> {
+    let mut packed = Vec::new();
+    for channels in parts {
+        for k in 0..n_k {
+            let row = channels.clone().map(|o| weight(k, o));
+            packed.extend(row.chain(std::iter::repeat(0.0)).take(width));
+        }
+    }
+    packed.shrink_to_fit();
+    packed
 }

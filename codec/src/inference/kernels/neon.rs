@@ -10,7 +10,7 @@ impl Simd for Neon {
     type V = float32x4_t;
     const LANES: usize = 4;
     const VECTORS: usize = 4;
-    const CHANNELS: usize = 4;
+    const CHANNELS: usize = 6;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> float32x4_t {

@@ -294,7 +294,8 @@ fn batch_normalization(call: &mut Call<'_, '_, '_>) -> Result<Value> {
 
 // ---- linear layers
 
-/// Accounts for a layer's packed weights.
+/// Accounts for a layer's weights, packed in panels. In tiles they take as much again, which is not counted: networks that
+/// were read once must be read for ever.
 fn spend_weights(builder: &mut Builder, groups: usize, n_k: usize, n_channels: usize) -> Result<()> {
     let n = n_channels.div_ceil(PANEL).checked_mul(PANEL);
     let n = n.and_then(|n| n.checked_mul(n_k)).and_then(|n| n.checked_mul(groups));
