@@ -148,7 +148,8 @@ unsafe fn rows<S: Simd, const NV: usize, T: Taps>(
                     let first = run.channel + channel;
                     let tiles = Tiles {
                         x: blocks.x.add(group.input as usize * ROWS),
-                        weights: group.tiles.as_ptr().add(run.tile * linear.n_k * TILE + channel),
+                        // A layer without rows has no weights, from the start of which this would lead away.
+                        weights: group.tiles.as_ptr().wrapping_add(run.tile * linear.n_k * TILE + channel),
                         bias: group.bias.as_ptr().add(first),
                         out: blocks.out.add((group.output as usize + first * linear.stride) * ROWS),
                         n: run.n,

@@ -33,7 +33,8 @@ pub const ROWS: usize = 32;
 /// The most output channels whose sums a kernel of [`Lanes::Rows`] holds at once: with two vectors of rows, twelve sums, two
 /// vectors of inputs and a weight fit the sixteen registers of AVX2.
 const TILE: usize = 6;
-/// The most tiles that one block goes through before the next does: their weights stay in the second-level cache.
+/// The most tiles that one block goes through before the next does. No sum takes more than some hundred taps at a time, so
+/// that their weights, 192 KiB, stay in the second-level cache.
 const MAX_TILES: usize = 32;
 /// Outputs of a weight panel of [`Lanes::Outputs`].
 pub const PANEL: usize = 16;
