@@ -147,27 +147,33 @@ fn bits_do_not_change_between_versions() {
     assert!(found == golden, "{found:#x?}");
 }
 
-/// A dense layer written out as `docs/inference.md` has it.
+/// Dense layers written out as `docs/inference.md` has them: few rows and many, few outputs and more than are held at once,
+/// sums short and long.
 #[test]
 fn a_dense_layer_is_what_the_documentation_says() {
-    let (n_in, n_out, rows) = (37, 21, 5);
-    let (w, b) = (random(1, n_out * n_in), random(2, n_out));
-    let mut graph = Graph::new(&[n_in]);
-    let (wn, bn) = (graph.floats(&[n_out, n_in], &w), graph.floats(&[n_out], &b));
-    graph.node("Gemm", &[&wn, &bn], &[Attr::Int("transB", 1)]);
-    let network = Network::from_onnx(&graph.finish()).unwrap();
-    let x = random(3, rows * n_in);
-    let mut expected = Vec::new();
-    for row in x.chunks(n_in) {
-        for o in 0..n_out {
-            let mut sum = b[o];
-            for k in 0..n_in {
-                sum = row[k].mul_add(w[o * n_in + k], sum);
+    for (n_in, n_out) in [(37, 21), (1, 1), (5, 198), (300, 7), (449, 421)] {
+        let (w, b) = (random(1, n_out * n_in), random(2, n_out));
+        let mut graph = Graph::new(&[n_in]);
+        let (wn, bn) = (graph.floats(&[n_out, n_in], &w), graph.floats(&[n_out], &b));
+        graph.node("Gemm", &[&wn, &bn], &[Attr::Int("transB", 1)]);
+        let network = Network::from_onnx(&graph.finish()).unwrap();
+        for rows in [5, 67] {
+            let x = random(3, rows * n_in);
+            let mut expected = Vec::new();
+            for row in x.chunks(n_in) {
+                for o in 0..n_out {
+                    let mut sum = b[o];
+                    for k in 0..n_in {
+                        sum = row[k].mul_add(w[o * n_in + k], sum);
+                    }
+                    expected.push(sum);
+                }
             }
-            expected.push(sum);
+            for path in SimdPath::available() {
+                assert!(run(&network, path, 1, rows, &x) == bits(&expected), "{rows} x {n_in} -> {n_out}, {path:?}");
+            }
         }
     }
-    assert_eq!(run(&network, SimdPath::best(), 1, rows, &x), bits(&expected));
 }
 
 /// A convolution and a transposed one, likewise; with an input of -0 and a bias of -0, which padding must not turn
