@@ -35,22 +35,35 @@ pub(crate) fn find(values: impl Iterator<Item = i64>, most: usize) -> Vec<i64> {
 
 /// The same of integers below `1 << 16`.
 pub(crate) fn find_small(values: &[u64], most: usize) -> Vec<i64> {
-    let mut occurs = vec![false; 1 << 16];
-    values.iter().for_each(|&v| occurs[(v & 0xffff) as usize] = true);
-    let some: Vec<i64> = (0..).zip(&occurs).filter(|(_, occurs)| **occurs).map(|(v, _)| v).take(most + 1).collect();
-    if some.len() > most { Vec::new() } else { some }
+    // A bit for each.
+    let mut occurs = [0u64; 1 << 10];
+    values.iter().for_each(|&v| occurs[(v >> 6 & 0x3ff) as usize] |= 1 << (v & 63));
+    let n = occurs.iter().map(|bits| bits.count_ones() as usize).sum::<usize>();
+    if n > most {
+        return Vec::new();
+    }
+    let mut some = Vec::with_capacity(n);
+    for (start, &bits) in (0..).step_by(64).zip(&occurs) {
+        let mut left = bits;
+        while left != 0 {
+            some.push(start + i64::from(left.trailing_zeros()));
+            left &= left - 1;
+        }
+    }
+    some
 }
 
 /// Each integer's rank among those that occur, which it is one of.
 pub(crate) fn rank(values: &mut [u64], occurring: &[i64]) {
     let rank = |v: u64| occurring.partition_point(|&o| (o as u64) < v) as u64;
-    if occurring.last().is_none_or(|&last| last as u64 >= 1 << 16) {
-        values.iter_mut().for_each(|v| *v = rank(*v));
-        return;
+    match occurring.last() {
+        Some(&last) if (last as u64) < 1 << 16 => {
+            let mut ranks = vec![0u16; last as usize + 1];
+            (0..).zip(occurring).for_each(|(rank, &v)| ranks[v as usize] = rank);
+            values.iter_mut().for_each(|v| *v = ranks[*v as usize].into());
+        }
+        _ => values.iter_mut().for_each(|v| *v = rank(*v)),
     }
-    let mut ranks = vec![0u16; 1 << 16];
-    (0..).zip(occurring).for_each(|(rank, &v)| ranks[v as usize] = rank);
-    values.iter_mut().for_each(|v| *v = ranks[(*v & 0xffff) as usize].into());
 }
 
 /// Writes rising integers; none where integers stand for themselves.

@@ -1,7 +1,7 @@
 //! Encoding the columns of a table: each as a part of its own, or given columns before it (methods 6 and 11).
 
 use super::read::decode_part;
-use super::write::{Auction, Gather, Winner, with_method};
+use super::write::{self, Auction, Winner, with_method};
 use crate::bound::Promise;
 use crate::candidate::{self, Exceptions, Part, Target, numbers};
 use crate::element::Elements;
@@ -21,7 +21,7 @@ use std::ops::Range;
 const MAX_COLUMNS: usize = 256;
 const MIN_ROWS: usize = 64;
 /// Rows that formulas are judged by.
-const SAMPLE_ROWS: usize = 4096;
+const SAMPLE_ROWS: usize = 2048;
 /// A formula has to save this part of a column's bits.
 const MIN_SAVING: f64 = 0.1;
 /// From this part on, coding without the formula is not tried.
@@ -74,9 +74,9 @@ impl Column {
         if reached > n as f64 * 1.25 && numbers_len() * 0.95 * (original.bytes.len() as f64) < len_bytes as f64 {
             return Search::Repeats;
         }
-        // Where hardly anything is left, no search pays for itself.
+        // Where hardly anything is left, no search pays for itself, and where little is left, none of what takes long.
         if by_differences < reached * SMOOTH && reached * 16.0 > n as f64 {
-            return Search::Whole;
+            return if reached * 4.0 > n as f64 { Search::Whole } else { Search::Repeats };
         }
         // They may lie anywhere.
         let repeats_pay = || {
@@ -133,7 +133,7 @@ pub(super) fn encode(
     let dtype = auction.params.dtype;
     let effort = auction.params.effort;
     let n_rows: usize = rows.iter().product();
-    let mut gather = Gather::new(auction.canonical, dtype.size_bytes(), n_columns);
+    let mut bytes = write::columns(auction.canonical, dtype.size_bytes(), n_columns);
     let allows = |method| auction.params.candidates.allow(method);
     let is_related = effort != Effort::Fast
         && (allows(candidate::RELATED) || allows(candidate::CONDITIONAL))
@@ -141,18 +141,20 @@ pub(super) fn encode(
         && n_rows >= MIN_ROWS
         && promise != Some(Promise::None);
     if !is_related {
-        return (0..n_columns)
-            .map(|c| {
-                let bytes = gather.column(c);
-                let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, bytes));
-                auction.part(bytes, rows, promise, n_columns == 1)
+        return bytes
+            .into_iter()
+            .enumerate()
+            .map(|(c, bytes)| {
+                let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes));
+                auction.part(&bytes, rows, promise, n_columns == 1)
             })
             .collect();
     }
     let mut decoded = Decoded::new(n_columns);
-    let columns: Vec<Column> = (0..n_columns)
-        .map(|c| {
-            let bytes = gather.column(c);
+    let columns: Vec<Column> = bytes
+        .iter()
+        .enumerate()
+        .map(|(c, bytes)| {
             let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, bytes));
             let specials = auction.specials(bytes);
             let elements = Elements::new(dtype, bytes);
@@ -169,8 +171,9 @@ pub(super) fn encode(
     let mut winners: Vec<Option<Winner>> = (0..n_columns).map(|_| None).collect();
     for (place, &c) in order.iter().enumerate() {
         let column = &columns[c];
-        let bytes = gather.column(c);
-        let part = column.part(Elements::new(dtype, bytes), rows, effort);
+        // Nobody asks for them after this.
+        let bytes = std::mem::take(&mut bytes[c]);
+        let part = column.part(Elements::new(dtype, &bytes), rows, effort);
         let mut given: Option<Winner> = None;
         if !column.quantised.q.is_constant(&column.specials.classes) {
             let formula = formulas[c].as_ref().map(|chosen| {
@@ -226,12 +229,13 @@ pub(super) fn encode(
 
 /// A column as integers: within the promise, or exactly where its values have so few bits that this takes no more.
 fn quantise_column(elements: Elements<'_>, specials: &Specials, promise: Promise) -> Quantised {
+    /// Rows that both ways are judged by.
+    const ROWS: usize = 1024;
     let quantised = quantise(elements, specials, promise);
     if !elements.dtype.is_float() || promise == Promise::Exact {
         return quantised;
     }
-    let rows: Vec<usize> =
-        related::some_rows(elements.len(), SAMPLE_ROWS).filter(|&r| !specials.is_masked(r)).collect();
+    let rows: Vec<usize> = related::some_rows(elements.len(), ROWS).filter(|&r| !specials.is_masked(r)).collect();
     let used = rows.iter().fold(0, |used, &row| used | elements.bits(row));
     if rows.is_empty() || used.trailing_zeros() == 0 {
         return quantised;

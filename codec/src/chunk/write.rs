@@ -274,8 +274,8 @@ impl Auction<'_> {
             constant::encode(&part, &quantised).unwrap_or_else(|| quantised::encode(&part, &quantised)).len()
         };
         let whole = bytes(rows, &[n_sample, n_columns]);
-        let mut gather = Gather::new(rows, params.dtype.size_bytes(), n_columns);
-        let apart: usize = (0..n_columns).map(|c| bytes(gather.column(c), &[n_sample])).sum();
+        let apart = columns(rows, params.dtype.size_bytes(), n_columns);
+        let apart: usize = apart.iter().map(|column| bytes(column, &[n_sample])).sum();
         apart < whole
     }
 
@@ -415,53 +415,27 @@ pub(super) fn with_method(method: u8, payload: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// The columns of a table as bytes, gathered a cache line's worth at a time, and no more than a quarter: those of all would
-/// be as large as the table.
-pub(super) struct Gather<'a> {
-    table: &'a [u8],
-    size: usize,
-    n_columns: usize,
-    /// The first of the columns at hand.
-    first: usize,
-    at_hand: Vec<Vec<u8>>,
+/// The columns of a table as bytes.
+pub(super) fn columns(table: &[u8], size: usize, n_columns: usize) -> Vec<Vec<u8>> {
+    match size {
+        1 => transpose::<1>(table, n_columns),
+        2 => transpose::<2>(table, n_columns),
+        4 => transpose::<4>(table, n_columns),
+        _ => transpose::<8>(table, n_columns),
+    }
 }
 
-impl<'a> Gather<'a> {
+fn transpose<const SIZE: usize>(table: &[u8], n_columns: usize) -> Vec<Vec<u8>> {
     const LINE_BYTES: usize = 64;
-
-    pub fn new(table: &'a [u8], size: usize, n_columns: usize) -> Self {
-        Self { table, size, n_columns, first: 0, at_hand: Vec::new() }
-    }
-
-    /// Quickest where columns are asked for in their order.
-    pub fn column(&mut self, column: usize) -> &[u8] {
-        if !(self.first..self.first + self.at_hand.len()).contains(&column) {
-            let n_together = self.n_together();
-            self.first = column / n_together * n_together;
-            self.at_hand.clear();
-            match self.size {
-                1 => self.gather::<1>(),
-                2 => self.gather::<2>(),
-                4 => self.gather::<4>(),
-                _ => self.gather::<8>(),
-            }
-        }
-        &self.at_hand[column - self.first]
-    }
-
-    fn n_together(&self) -> usize {
-        (Self::LINE_BYTES / self.size).min(self.n_columns.div_ceil(4))
-    }
-
-    fn gather<const SIZE: usize>(&mut self) {
-        let n_together = self.n_together().min(self.n_columns - self.first);
-        let table = self.table.as_chunks::<SIZE>().0;
-        let mut columns = vec![vec![[0; SIZE]; table.len() / self.n_columns]; n_together];
-        for (k, row) in table.chunks_exact(self.n_columns).enumerate() {
-            for (column, element) in columns.iter_mut().zip(&row[self.first..]) {
+    let table = table.as_chunks::<SIZE>().0;
+    let mut columns = vec![vec![[0; SIZE]; table.len() / n_columns]; n_columns];
+    // As many at once as a cache line holds of.
+    for (columns, first) in columns.chunks_mut(LINE_BYTES / SIZE).zip((0..).step_by(LINE_BYTES / SIZE)) {
+        for (k, row) in table.chunks_exact(n_columns).enumerate() {
+            for (column, element) in columns.iter_mut().zip(&row[first..]) {
                 column[k] = *element;
             }
         }
-        self.at_hand = columns.into_iter().map(Vec::into_flattened).collect();
     }
+    columns.into_iter().map(Vec::into_flattened).collect()
 }

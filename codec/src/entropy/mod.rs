@@ -151,10 +151,11 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
     let context_len = context.len();
     // The tables in front weigh less on the whole than on some of it.
     let share = n as f64 / values.len() as f64;
+    let is_all = n == values.len() && lattice.row_and_column() == hints.lattice.row_and_column();
     let rans = rans::encode(some, lattice);
     let rans_len =
         rans.as_ref().map_or(usize::MAX, |(bytes, head)| bytes.len() - (*head as f64 * (1.0 - share)) as usize);
-    if n == values.len() && lattice.row_and_column() == hints.lattice.row_and_column() {
+    if is_all {
         done.push((CONTEXT, context));
         done.extend(rans.map(|(bytes, _)| (RANS, bytes)));
     }
@@ -178,8 +179,14 @@ fn shortlist<I: Int>(values: &[I], hints: Hints<'_>) -> Shortlist {
         // and nothing where there are zeros and little else. It learns more slowly than a sample shows.
         let is_empty = mixed::empty_share(some) > 0.75;
         let enough = if is_empty { contexts + contexts / 8 } else { contexts.saturating_sub((contexts + beside) / 25) };
-        let is_sparse = (is_empty || contexts < n / 64) && mixed::encode::<I, true>(some, lattice).len() < enough;
-        coders.push(if is_sparse { SPARSE } else { coder });
+        let sparse = (is_empty || contexts < n / 64).then(|| mixed::encode::<I, true>(some, lattice));
+        match sparse.filter(|sparse| sparse.len() < enough) {
+            Some(sparse) => {
+                coders.push(SPARSE);
+                done.extend(is_all.then_some((SPARSE, sparse)));
+            }
+            None => coders.push(coder),
+        }
     }
     if pco < contexts - contexts / 32 {
         coders.push(PCO);

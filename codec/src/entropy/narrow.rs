@@ -45,8 +45,10 @@ pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
     let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut seen = vec![0u64; 1 << TABLE_BITS];
     let (mut n_windows, mut n_again) = (0, 0);
+    let mut next = values.first().map_or(0, |&v| hash(v));
     for window in values.windows(WINDOW) {
-        let begin = hash(window[0]) ^ hash(window[1]).rotate_left(21);
+        let this = std::mem::replace(&mut next, hash(window[1]));
+        let begin = this ^ next.rotate_left(21);
         if begin >> (u64::BITS - BEGIN_BITS) != 1 {
             continue;
         }

@@ -142,13 +142,13 @@ impl Distribution {
         for v in values {
             let v = v.to_i64();
             let magnitude = v.unsigned_abs();
-            let class = if magnitude < 16 {
-                magnitude as usize
+            let top = (magnitude | 8).ilog2();
+            let (class, plain_bits) = if magnitude < 16 {
+                (magnitude as usize, 0)
             } else {
-                let top = magnitude.ilog2();
-                self.plain_bits += u64::from(top - 1);
-                16 + 2 * top as usize + (magnitude >> (top - 1) & 1) as usize
+                (16 + 2 * top as usize + (magnitude >> (top - 1) & 1) as usize, top - 1)
             };
+            self.plain_bits += u64::from(plain_bits);
             self.counts[2 * class + usize::from(v < 0)] += 1;
         }
     }

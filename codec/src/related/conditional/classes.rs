@@ -57,16 +57,16 @@ impl Classes {
     }
 
     fn find_extremes(&self, values: &[f64]) -> Vec<(f64, f64)> {
-        let mut extremes = vec![(f64::INFINITY, f64::NEG_INFINITY); self.n];
+        // As many as a byte tells apart, so that no look-up is checked.
+        let mut extremes = [(f64::INFINITY, f64::NEG_INFINITY); 1 << u8::BITS];
         for (&class, &v) in self.of_row.iter().zip(values) {
             let (min, max) = &mut extremes[usize::from(class)];
-            // False for NaN.
-            if v.abs() < f64::INFINITY {
-                *min = if v < *min { v } else { *min };
-                *max = if v > *max { v } else { *max };
-            }
+            // No comparison with NaN is true.
+            let v = if v.abs() < f64::INFINITY { v } else { f64::NAN };
+            *min = if v < *min { v } else { *min };
+            *max = if v > *max { v } else { *max };
         }
-        extremes
+        extremes[..self.n].to_vec()
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) struct Coded {
 impl Coded {
     /// Integers, each with a context below `n_contexts`; nothing where they spread too far, or there are none.
     pub fn new(integers: Vec<i64>, contexts: &[u16], n_contexts: usize, pains: Pains) -> Option<Self> {
-        let (&base, &most) = (integers.iter().min()?, integers.iter().max()?);
+        let &first = integers.first()?;
+        let (base, most) = integers.iter().fold((first, first), |(min, max), &v| (min.min(v), max.max(v)));
         let mut largest = most.wrapping_sub(base) as u64;
         // In their place.
         let mut codes: Vec<u64> = integers.into_iter().map(|v| v.wrapping_sub(base) as u64).collect();

@@ -1,10 +1,11 @@
 //! Which parents a column is coded with, and how, from a sample of the rows.
 
-use super::classes::{Coarse, MOST, ONE};
-use super::surface::{Parents, Surface};
+use super::classes::MOST;
+use super::surface::{Located, Surface};
 use super::{Kind, Plan, some_rows};
 use crate::error::Result;
 use crate::related::table::Decoded;
+use std::cell::OnceCell;
 
 /// Rows looked at.
 const MIN_ROWS: usize = 1024;
@@ -23,6 +24,22 @@ const ROWS_PER_PIECE: usize = 64;
 const MIN_SAVING: f64 = 0.005;
 const MIN_SECOND_SAVING: f64 = 0.02;
 
+/// The columns whose classes are known.
+#[derive(Clone, Copy)]
+enum Given {
+    Nothing,
+    One(usize),
+    Two(usize, usize),
+}
+
+/// How often each of `N` places occurs; `N` is a power of two.
+fn count<const N: usize>(places: impl Iterator<Item = usize>) -> [u16; N] {
+    let mut counts = [0; N];
+    // All are below `N`; so no look-up is checked.
+    places.for_each(|at| counts[at % N] += 1);
+    counts
+}
+
 /// Columns, or their differences, and what is compared of them: their classes in the sampled rows.
 pub(crate) struct Survey {
     rows: Vec<usize>,
@@ -32,6 +49,9 @@ pub(crate) struct Survey {
     classes: Vec<Vec<u8>>,
     /// `n log2 n`.
     products: Vec<f32>,
+    /// Of each column, every other of the sampled rows.
+    located: Vec<OnceCell<Located>>,
+    nowhere: Located,
 }
 
 impl Survey {
@@ -45,7 +65,9 @@ impl Survey {
             classes.push(rows.iter().map(|&r| coarse.class(r) as u8).collect());
         }
         let products = (0..=rows.len()).map(|n| n as f32 * (n.max(1) as f32).log2()).collect();
-        Ok(Self { rows, n_rows, are_differences, classes, products })
+        let located = (0..n_columns).map(|_| OnceCell::new()).collect();
+        let nowhere = Located::nowhere(rows.len().div_ceil(2));
+        Ok(Self { rows, n_rows, are_differences, classes, products, located, nowhere })
     }
 
     /// Whether a column's values come again in the row after more often than chance has it.
@@ -60,13 +82,25 @@ impl Survey {
     }
 
     /// Bits of a column's classes in the sampled rows where those of others are known, and of learning them.
-    fn bits(&self, target: usize, given: &[usize]) -> f64 {
-        let n_given = CLASSES.pow(given.len() as u32);
-        let mut joint = vec![0u16; n_given * CLASSES];
-        for (row, &class) in self.classes[target].iter().enumerate() {
-            let at = given.iter().fold(0, |at, &c| at * CLASSES + usize::from(self.classes[c][row]));
-            joint[at * CLASSES + usize::from(class)] += 1;
+    fn bits(&self, target: usize, given: Given) -> f64 {
+        const ONE: usize = CLASSES;
+        const TWO: usize = CLASSES * ONE;
+        const THREE: usize = CLASSES * TWO;
+        let of = |c: usize| self.classes[c].iter().map(|&class| usize::from(class));
+        match given {
+            Given::Nothing => self.bits_of(&count::<ONE>(of(target))),
+            Given::One(first) => {
+                self.bits_of(&count::<TWO>(of(target).zip(of(first)).map(|(class, first)| first * ONE + class)))
+            }
+            Given::Two(first, second) => {
+                let rows = of(target).zip(of(first)).zip(of(second));
+                self.bits_of(&count::<THREE>(rows.map(|((class, first), second)| first * TWO + second * ONE + class)))
+            }
         }
+    }
+
+    /// The same, by how often each class occurs beside each of what is given.
+    fn bits_of(&self, joint: &[u16]) -> f64 {
         let product = |n: u16| f64::from(self.products[usize::from(n)]);
         let (mut bits, mut n_pairs) = (0.0, 0);
         for counts in joint.as_chunks::<CLASSES>().0 {
@@ -90,14 +124,14 @@ impl Survey {
         decoded: &Decoded,
     ) -> Result<Vec<Plan>> {
         let are_differences = self.are_differences;
-        let alone = self.bits(target, &[]);
-        let mut single: Vec<(f64, usize)> = candidates.iter().map(|&c| (self.bits(target, &[c]), c)).collect();
+        let alone = self.bits(target, Given::Nothing);
+        let mut single: Vec<(f64, usize)> = candidates.iter().map(|&c| (self.bits(target, Given::One(c)), c)).collect();
         single.sort_by(|a, b| a.0.total_cmp(&b.0));
         let best: Vec<usize> = single.iter().take(MOST_TRIED).map(|s| s.1).collect();
         let most = ROWS_PER_PIECE.max(self.n_rows / ROWS_PER_PIECE);
         let mut parents = Vec::new();
         if let Some(&(bits, first)) = single.first().filter(|first| first.0 < (1.0 - MIN_SAVING) * alone) {
-            let others = best.iter().filter(|&&c| c != first).map(|&c| (self.bits(target, &[first, c]), c));
+            let others = best.iter().filter(|&&c| c != first).map(|&c| (self.bits(target, Given::Two(first, c)), c));
             match others.min_by(|a, b| a.0.total_cmp(&b.0)) {
                 Some((both, second)) if both < (1.0 - MIN_SECOND_SAVING) * bits => {
                     parents.extend([(first, (most / 4).min(64)), (second, (most / 4).min(16))]);
@@ -106,18 +140,20 @@ impl Survey {
             }
         }
         let mut plans = vec![Plan { kind: Kind::Contexts, are_differences, parents }];
-        let is_coded = |r: &usize| classes.get(*r).is_none_or(|&c| c == 0);
-        let some = self.rows.iter().step_by(2).copied();
-        let rows: Vec<(usize, i64)> = some.filter(is_coded).map(|r| (r, q(r))).collect();
+        let some = || self.rows.iter().step_by(2).copied();
+        let is_coded = |row: usize| classes.get(row).is_none_or(|&c| c == 0);
+        let coded = || some().enumerate().filter(|&(_, row)| is_coded(row));
+        let middle = coded().next().map_or(0, |(_, row)| q(row));
+        let rows: Vec<(usize, f64)> = coded().map(|(k, row)| (k, q(row).wrapping_sub(middle) as f64)).collect();
         let scale = self.n_rows as f64 / self.rows.len() as f64;
-        let columns = best.iter().map(|&c| decoded.look(c, self.are_differences)).collect::<Result<Vec<_>>>()?;
-        let coarse: Vec<Coarse> =
-            columns.iter().map(|column| column.classes().coarse_with_places(PIECES, column.values())).collect();
+        let mut located = Vec::new();
+        for &c in &best {
+            let column = decoded.look(c, self.are_differences)?;
+            let places = || column.classes().coarse_with_places(PIECES, column.values());
+            located.push(self.located[c].get_or_init(|| Located::new(&places(), column.values(), some())));
+        }
         let estimate = |first: usize, second: Option<usize>| {
-            let values = |k: usize| columns[k].values();
-            let classes = [&coarse[first], second.map_or(&ONE, |second| &coarse[second])];
-            let over = Parents { classes, values: [values(first), values(second.unwrap_or(first))] };
-            Surface::estimate(&over, rows.iter().copied(), scale)
+            Surface::estimate([located[first], second.map_or(&self.nowhere, |second| located[second])], &rows, scale)
         };
         let trials =
             (0..best.len()).flat_map(|k| [None].into_iter().chain((k + 1..best.len()).map(Some)).map(move |l| (k, l)));

@@ -133,6 +133,47 @@ impl<R: Iterator<Item = (usize, i64)>> Kernel for Add<'_, R> {
     }
 }
 
+/// Some rows among the classes of one parent: the class of each, and where in it the row lies.
+pub(super) struct Located {
+    n_classes: usize,
+    rows: Vec<(u8, f64)>,
+}
+
+impl Located {
+    pub fn new(classes: &Coarse<'_>, values: &[f64], rows: impl Iterator<Item = usize>) -> Self {
+        let locate = |row: usize| {
+            let class = classes.class(row);
+            (class as u8, classes.place(class, values[row]))
+        };
+        Self { n_classes: classes.n(), rows: rows.map(locate).collect() }
+    }
+
+    /// In a single class that says nothing.
+    pub fn nowhere(n_rows: usize) -> Self {
+        Self { n_classes: 1, rows: vec![(0, 0.0); n_rows] }
+    }
+}
+
+struct AddLocated<'a> {
+    parents: [&'a Located; 2],
+    rows: &'a [(usize, f64)],
+}
+
+impl Kernel for AddLocated<'_> {
+    type Output = Vec<Sums>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<Sums> {
+        let [first, second] = self.parents;
+        let mut sums = vec![Sums::default(); first.n_classes * second.n_classes];
+        for &(row, q) in self.rows {
+            let ((k, u), (l, v)) = (first.rows[row], second.rows[row]);
+            sums[usize::from(k) * second.n_classes + usize::from(l)].add(u, v, q);
+        }
+        sums
+    }
+}
+
 /// A surface as it is evaluated: height and slopes of each piece.
 pub(super) struct Planes(Vec<[f64; 3]>);
 
@@ -172,11 +213,11 @@ fn bits(rest: f64, n: f64) -> f64 {
 }
 
 impl Surface {
-    /// Bits that rows take beside a surface over these parents, about, planes counted in for `scale` times as many rows.
-    pub fn estimate(parents: &Parents<'_>, rows: impl Iterator<Item = (usize, i64)> + Clone, scale: f64) -> f64 {
+    /// Bits that rows take beside a surface over these parents, about, planes counted in for `scale` times as many rows. A row
+    /// is its number in `parents` and its distance from any middle.
+    pub fn estimate(parents: [&Located; 2], rows: &[(usize, f64)], scale: f64) -> f64 {
         const PLANE_BITS: f64 = 24.0;
-        let middle = rows.clone().next().map_or(0, |r| r.1);
-        let sums = parents.sums(rows, middle);
+        let sums = simd::run(AddLocated { parents, rows });
         let cost = |s: &Sums| bits(s.rest(s.fit([s.q / s.n, 0.0, 0.0])), s.n) + PLANE_BITS / scale;
         sums.iter().filter(|s| s.n > 0.0).map(cost).sum()
     }

@@ -49,7 +49,13 @@ impl Assignment {
         let rows: Vec<(u16, u8)> = some_rows(tokens.len(), n_rows).map(|row| (contexts[row], tokens[row])).collect();
         let n_tables = (tokens.len() / ROWS_PER_TABLE).clamp(1, MOST).min(n_contexts);
         let of_context = if n_tables > 1 {
-            simd::run(Lloyd { rows: &rows, n_contexts, n_tables, n_rounds })
+            let lloyd = Lloyd { rows: &rows, n_contexts, n_tables, n_rounds };
+            // A vector's worth of tables, or two, or all.
+            match n_tables {
+                ..=8 => simd::run(InLanes::<8>(lloyd)),
+                ..=16 => simd::run(InLanes::<16>(lloyd)),
+                _ => simd::run(InLanes::<MOST>(lloyd)),
+            }
         } else {
             vec![0; n_contexts]
         };
@@ -116,20 +122,23 @@ struct Lloyd<'a> {
     n_rounds: usize,
 }
 
-impl Kernel for Lloyd<'_> {
+/// The same for at most so many tables.
+struct InLanes<'a, const LANES: usize>(Lloyd<'a>);
+
+impl<const LANES: usize> Kernel for InLanes<'_, LANES> {
     type Output = Vec<u8>;
 
     #[inline(always)]
     fn run(self) -> Vec<u8> {
-        let Self { rows, n_contexts, n_tables, n_rounds } = self;
+        let Lloyd { rows, n_contexts, n_tables, n_rounds } = self.0;
         let logarithms = &*LOGARITHMS;
         let n_tokens = rows.iter().map(|row| usize::from(row.1) + 1).max().unwrap_or(0);
         let mut of_context = by_mean(rows, n_contexts, n_tables);
-        let mut lengths = [[0f32; MOST]; N_TOKENS];
-        let mut bits = vec![0f32; n_contexts * MOST];
+        let mut lengths = [[0f32; LANES]; N_TOKENS];
+        let mut bits = vec![0f32; n_contexts * LANES];
         for _ in 0..n_rounds {
-            let mut counts = [[0u16; MOST]; N_TOKENS];
-            let mut sums = [0u16; MOST];
+            let mut counts = [[0u16; LANES]; N_TOKENS];
+            let mut sums = [0u16; LANES];
             for &(context, token) in rows {
                 let table = usize::from(of_context[usize::from(context)]);
                 counts[usize::from(token)][table] += 1;
@@ -142,7 +151,7 @@ impl Kernel for Lloyd<'_> {
                 }
             }
             bits.fill(0.0);
-            let (bits, _) = bits.as_chunks_mut::<MOST>();
+            let (bits, _) = bits.as_chunks_mut::<LANES>();
             for &(context, token) in rows {
                 for (bits, length) in bits[usize::from(context)].iter_mut().zip(&lengths[usize::from(token)]) {
                     *bits += length;
@@ -156,9 +165,9 @@ impl Kernel for Lloyd<'_> {
             }
         }
         // Those without rows are like their neighbours, which takes least to say.
-        let bits = bits.as_chunks::<MOST>().0;
+        let bits = bits.as_chunks::<LANES>().0;
         for context in 1..n_contexts {
-            if bits[context] == [0.0; MOST] {
+            if bits[context] == [0.0; LANES] {
                 of_context[context] = of_context[context - 1];
             }
         }
