@@ -52,8 +52,8 @@ impl Assignment {
             let lloyd = Lloyd { rows: &rows, n_contexts, n_tables, n_rounds };
             // A vector's worth of tables, or two, or all.
             match n_tables {
-                ..=8 => simd::run(InLanes::<8>(lloyd)),
-                ..=16 => simd::run(InLanes::<16>(lloyd)),
+                0..=8 => simd::run(InLanes::<8>(lloyd)),
+                9..=16 => simd::run(InLanes::<16>(lloyd)),
                 _ => simd::run(InLanes::<MOST>(lloyd)),
             }
         } else {
