@@ -135,13 +135,19 @@ pub struct TrainArgs {
     force: bool,
 }
 
+/// What `baler train` says where it cannot.
+#[cfg(any(test, not(feature = "train")))]
+fn without_training() -> Failure {
+    Failure::runtime(
+        "this baler was built without training, which needs a machine-learning framework; build it with \
+         `cargo build --release -p baler-cli --features train`",
+    )
+}
+
 #[cfg(not(feature = "train"))]
 impl TrainArgs {
     pub fn run(&self, _quiet: bool) -> Result<Outcome> {
-        Err(Failure::runtime(
-            "this baler was built without training, which needs a machine-learning framework; build it with \
-             `cargo build --release -p baler-cli --features train`",
-        ))
+        Err(without_training())
     }
 }
 
@@ -494,5 +500,16 @@ mod training {
             )
         });
         lines.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// With training in it too, where the trial of the program cannot ask.
+    #[test]
+    fn a_program_without_training_says_how_to_get_it() {
+        let failure = super::without_training();
+        assert_eq!(failure.code as u8, 1);
+        assert!(failure.message.contains("--features train"), "{}", failure.message);
     }
 }

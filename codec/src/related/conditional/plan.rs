@@ -26,7 +26,7 @@ const MIN_SECOND_SAVING: f64 = 0.02;
 
 /// The columns whose classes are known.
 #[derive(Clone, Copy)]
-enum Given {
+enum Known {
     Nothing,
     One(usize),
     Two(usize, usize),
@@ -35,7 +35,7 @@ enum Given {
 /// How often each of `N` places occurs; `N` is a power of two.
 fn count<const N: usize>(places: impl Iterator<Item = usize>) -> [u16; N] {
     let mut counts = [0; N];
-    // All are below `N`; so no look-up is checked.
+    // All are below `N`, so no look-up is checked.
     places.for_each(|at| counts[at % N] += 1);
     counts
 }
@@ -82,24 +82,25 @@ impl Survey {
     }
 
     /// Bits of a column's classes in the sampled rows where those of others are known, and of learning them.
-    fn bits(&self, target: usize, given: Given) -> f64 {
-        const ONE: usize = CLASSES;
-        const TWO: usize = CLASSES * ONE;
-        const THREE: usize = CLASSES * TWO;
+    fn bits(&self, target: usize, known: Known) -> f64 {
+        const PAIRS: usize = CLASSES * CLASSES;
+        const TRIPLES: usize = CLASSES * PAIRS;
         let of = |c: usize| self.classes[c].iter().map(|&class| usize::from(class));
-        match given {
-            Given::Nothing => self.bits_of(&count::<ONE>(of(target))),
-            Given::One(first) => {
-                self.bits_of(&count::<TWO>(of(target).zip(of(first)).map(|(class, first)| first * ONE + class)))
+        match known {
+            Known::Nothing => self.bits_of(&count::<CLASSES>(of(target))),
+            Known::One(first) => {
+                self.bits_of(&count::<PAIRS>(of(target).zip(of(first)).map(|(class, first)| first * CLASSES + class)))
             }
-            Given::Two(first, second) => {
+            Known::Two(first, second) => {
                 let rows = of(target).zip(of(first)).zip(of(second));
-                self.bits_of(&count::<THREE>(rows.map(|((class, first), second)| first * TWO + second * ONE + class)))
+                self.bits_of(&count::<TRIPLES>(
+                    rows.map(|((class, first), second)| first * PAIRS + second * CLASSES + class),
+                ))
             }
         }
     }
 
-    /// The same, by how often each class occurs beside each of what is given.
+    /// The same, by how often each class occurs beside each of what is known.
     fn bits_of(&self, joint: &[u16]) -> f64 {
         let product = |n: u16| f64::from(self.products[usize::from(n)]);
         let (mut bits, mut n_pairs) = (0.0, 0);
@@ -124,14 +125,14 @@ impl Survey {
         decoded: &Decoded,
     ) -> Result<Vec<Plan>> {
         let are_differences = self.are_differences;
-        let alone = self.bits(target, Given::Nothing);
-        let mut single: Vec<(f64, usize)> = candidates.iter().map(|&c| (self.bits(target, Given::One(c)), c)).collect();
+        let alone = self.bits(target, Known::Nothing);
+        let mut single: Vec<(f64, usize)> = candidates.iter().map(|&c| (self.bits(target, Known::One(c)), c)).collect();
         single.sort_by(|a, b| a.0.total_cmp(&b.0));
         let best: Vec<usize> = single.iter().take(MOST_TRIED).map(|s| s.1).collect();
         let most = ROWS_PER_PIECE.max(self.n_rows / ROWS_PER_PIECE);
         let mut parents = Vec::new();
         if let Some(&(bits, first)) = single.first().filter(|first| first.0 < (1.0 - MIN_SAVING) * alone) {
-            let others = best.iter().filter(|&&c| c != first).map(|&c| (self.bits(target, Given::Two(first, c)), c));
+            let others = best.iter().filter(|&&c| c != first).map(|&c| (self.bits(target, Known::Two(first, c)), c));
             match others.min_by(|a, b| a.0.total_cmp(&b.0)) {
                 Some((both, second)) if both < (1.0 - MIN_SECOND_SAVING) * bits => {
                     parents.extend([(first, (most / 4).min(64)), (second, (most / 4).min(16))]);
