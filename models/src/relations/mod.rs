@@ -15,7 +15,9 @@ mod judge;
 
 use atoms::Atoms;
 use baler_codec::relation::{Formula, Outer};
+use baler_codec::standalone::map_in_order;
 use fit::pursue;
+use std::convert::Infallible;
 
 /// A formula for a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,10 +50,10 @@ const FEWEST_DISTINCT: usize = 16;
 /// Bits that a formula has to save at one of the bounds.
 const LEAST_SAVING: f64 = 0.5;
 
-/// Searches a table: `columns[c][row]`. Takes seconds.
+/// Searches a table, `columns[c][row]`, on `n_threads` threads, which find the same as one. Takes seconds.
 ///
 /// Rows with values that are not finite are left out. Fewer than 64 rows, or one column, give nothing.
-pub fn search(columns: &[Vec<f64>]) -> Vec<Found> {
+pub fn search(columns: &[Vec<f64>], n_threads: usize) -> Vec<Found> {
     let n = columns.len();
     let n_rows = columns.iter().map(Vec::len).min().unwrap_or(0);
     let finite: Vec<usize> = (0..n_rows).filter(|&r| columns.iter().all(|c| c[r].is_finite())).collect();
@@ -69,13 +71,21 @@ pub fn search(columns: &[Vec<f64>]) -> Vec<Found> {
         |rows: &[usize]| -> Vec<Vec<f64>> { columns.iter().map(|c| rows.iter().map(|&r| c[r]).collect()).collect() };
     let (screening, fitting, judging) = (take(&screening), take(&fitting), take(&judging));
     let atoms = Atoms::new(&screening);
+    let mut searched = (0..n).filter(|&column| distinct(&fitting[column]) >= FEWEST_DISTINCT);
     let mut found = Vec::new();
-    for column in 0..n {
-        if distinct(&fitting[column]) >= FEWEST_DISTINCT {
-            found.extend(search_column(column, &atoms, &screening, &fitting, &judging));
-        }
+    let result = map_in_order(
+        n_threads,
+        || Ok(searched.next()),
+        |column| Ok(search_column(column, &atoms, &screening, &fitting, &judging)),
+        |of_column| {
+            found.extend(of_column);
+            Ok::<_, Infallible>(())
+        },
+    );
+    match result {
+        Ok(()) => found,
+        Err(never) => match never {},
     }
-    found
 }
 
 fn search_column(
@@ -181,7 +191,8 @@ mod tests {
                 column.push(v);
             }
         }
-        let found = search(&columns);
+        let found = search(&columns, 1);
+        assert_eq!(search(&columns, 3), found);
         for (column, from) in [(1, vec![4, 6]), (2, vec![4, 6]), (3, vec![4, 5])] {
             let hit = found.iter().find(|f| f.column == column && f.formula.columns() == from);
             let hit = hit.unwrap_or_else(|| panic!("column {column}: {found:#?}"));
@@ -190,7 +201,7 @@ mod tests {
         assert!(found.iter().any(|f| f.column == 0 && f.saved_bits[2] > 3.0), "{found:#?}");
         // Nothing to find in noise, and nothing in too little.
         let noise: Vec<Vec<f64>> = (0..4).map(|_| (0..1000).map(|_| f64::from(random.normal())).collect()).collect();
-        assert_eq!(search(&noise), []);
-        assert_eq!(search(&[vec![1.0; 10], vec![2.0; 10]]), []);
+        assert_eq!(search(&noise, 2), []);
+        assert_eq!(search(&[vec![1.0; 10], vec![2.0; 10]], 1), []);
     }
 }

@@ -20,6 +20,8 @@ pub struct Options {
     pub keys: BTreeMap<String, String>,
     /// No column is predicted from others.
     pub no_prediction: bool,
+    /// Threads that look for what predicts a column; 0 is 1. What they find is the same.
+    pub n_threads: usize,
 }
 
 /// A bound as users write it: `abs:0.1`, `rel:1e-4`, `pw_rel:1e-3`, `bits:10` (mantissa bits kept), `lossless` (`None`).

@@ -12,6 +12,7 @@ use arrow_schema::{Field, Schema};
 use baler_codec::ValueQuantiser;
 use baler_codec::bundle::Family;
 use baler_codec::relation::Formula;
+use baler_codec::standalone::map_in_order;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -115,9 +116,9 @@ pub fn plan(
     }
     let values = decoded_values(&columns, sample)?;
     if !options.no_prediction {
-        predict(&mut columns, &values)?;
+        predict(&mut columns, &values, options.n_threads)?;
     }
-    lay_out(&mut columns, &values)?;
+    lay_out(&mut columns, &values, options.n_threads)?;
     Ok((Document::new(&Parameters::new(options.request(), columns))?, left_out))
 }
 
@@ -212,16 +213,16 @@ struct Candidate {
 }
 
 /// Lets formulas take over columns where they save enough, those first that save most; no circles.
-fn predict(columns: &mut [Column], values: &[Vec<f64>]) -> Result<()> {
+fn predict(columns: &mut [Column], values: &[Vec<f64>], n_threads: usize) -> Result<()> {
     let plain = Document::new(&Parameters::new(String::new(), columns.to_vec()))?;
     let mut judged: Vec<Candidate> = Vec::new();
-    for (column, formula, bundle) in offered(columns, values) {
+    let judge = |(column, formula, bundle): (usize, Formula, Option<String>)| {
         let takes = formula.columns();
         if values[column].is_empty() || takes.is_empty() || takes.iter().any(|&p| p == column || values[p].is_empty()) {
-            continue;
+            return Ok(None);
         }
         let quantiser = &plain.quantisers[column];
-        let Mode::Plain { base } = plain.columns()[column].mode else { continue };
+        let Mode::Plain { base } = plain.columns()[column].mode else { return Ok(None) };
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (row, &v) in values[column].iter().enumerate() {
             let Some(q) = quantiser.quantise(v) else { continue };
@@ -230,10 +231,19 @@ fn predict(columns: &mut [Column], values: &[Vec<f64>]) -> Result<()> {
             after.push(zigzag(q.wrapping_sub(centre)));
         }
         let (before, after) = (size(&before)? as f64, size(&after)? as f64);
-        if after < before * (1.0 - MIN_SAVING) {
-            judged.push(Candidate { column, formula, bundle, saved: before - after });
-        }
-    }
+        let saves_enough = after < before * (1.0 - MIN_SAVING);
+        Ok(saves_enough.then_some(Candidate { column, formula, bundle, saved: before - after }))
+    };
+    let mut offered = offered(columns, values, n_threads).into_iter();
+    map_in_order(
+        n_threads,
+        || Ok(offered.next()),
+        judge,
+        |candidate| {
+            judged.extend(candidate);
+            Ok::<_, Error>(())
+        },
+    )?;
     judged.sort_by(|a, b| b.saved.total_cmp(&a.saved));
     let mut formulas: Vec<Option<Formula>> = vec![None; columns.len()];
     for candidate in judged {
@@ -255,42 +265,21 @@ fn predict(columns: &mut [Column], values: &[Vec<f64>]) -> Result<()> {
 /// Chooses for each column what the lowest byte of its codes holds, and where plain codes start. Parquet keeps bytes of equal weight
 /// together and Zstandard codes each by its frequencies alone: what one byte says should be independent of the other, and neither
 /// nearly constant nor all noise.
-fn lay_out(columns: &mut [Column], values: &[Vec<f64>]) -> Result<()> {
+fn lay_out(columns: &mut [Column], values: &[Vec<f64>], n_threads: usize) -> Result<()> {
     let document = Document::new(&Parameters::new(String::new(), columns.to_vec()))?;
-    for (c, column) in columns.iter_mut().enumerate() {
-        let centres = document.centres(c, values[c].len(), |parent| &values[parent]);
-        let base = match column.mode {
-            Mode::Plain { base } => Some(base),
-            Mode::Predict { .. } => None,
-        };
-        let integer = |(row, &v): (usize, &f64)| {
-            let q = document.quantisers[c].quantise(v)?;
-            Some(centres.as_ref().map_or_else(|| q.wrapping_sub(base.unwrap_or(0)), |p| zigzag(q.wrapping_sub(p[row]))))
-        };
-        let integers: Vec<i64> = values[c].iter().enumerate().filter_map(integer).collect();
-        let (mut smallest, mut moved_up) = (size(&integers)?, 0);
-        // One byte is one byte.
-        if integers.iter().all(|integer| (0..=0xff).contains(integer)) {
-            continue;
-        }
-        let place = |v: f64| document.quantisers[c].nearest(v).unwrap_or(0);
-        let largest = place(column.range[1]).saturating_sub(place(column.range[0])).saturating_mul(2);
-        for low_bits in LOW_BITS {
-            let candidate = Column { low_bits, ..column.clone() };
-            // Codes of all values have to fit, those of residuals of either sign too.
-            if low_bits < WHOLE_BYTE && candidate.spread(largest).is_none_or(|code| code >= 1 << 30) {
-                continue;
-            }
-            for quarter in 0..if base.is_some() { 4 } else { 1 } {
-                let up = quarter << low_bits >> 2;
-                let codes: Option<Vec<i64>> = integers.iter().map(|i| candidate.spread(i.wrapping_add(up))).collect();
-                let Some(codes) = codes else { continue };
-                let found = size(&codes)?;
-                if found < smallest {
-                    (smallest, moved_up, column.low_bits) = (found, up, low_bits);
-                }
-            }
-        }
+    let (mut indices, mut found) = (0..columns.len(), Vec::new());
+    let work = |c: usize| smallest_layout(&document, &columns[c], c, values);
+    map_in_order(
+        n_threads,
+        || Ok(indices.next()),
+        work,
+        |layout| {
+            found.push(layout);
+            Ok::<_, Error>(())
+        },
+    )?;
+    for (column, (low_bits, moved_up)) in columns.iter_mut().zip(found) {
+        column.low_bits = low_bits;
         if let Mode::Plain { base } = &mut column.mode {
             *base = base.saturating_sub(moved_up);
         }
@@ -298,9 +287,47 @@ fn lay_out(columns: &mut [Column], values: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
+/// Bits of the lowest byte, and how far below its base the codes of column `c` start.
+fn smallest_layout(document: &Document, column: &Column, c: usize, values: &[Vec<f64>]) -> Result<(u32, i64)> {
+    let centres = document.centres(c, values[c].len(), |parent| &values[parent]);
+    let base = match column.mode {
+        Mode::Plain { base } => Some(base),
+        Mode::Predict { .. } => None,
+    };
+    let integer = |(row, &v): (usize, &f64)| {
+        let q = document.quantisers[c].quantise(v)?;
+        Some(centres.as_ref().map_or_else(|| q.wrapping_sub(base.unwrap_or(0)), |p| zigzag(q.wrapping_sub(p[row]))))
+    };
+    let integers: Vec<i64> = values[c].iter().enumerate().filter_map(integer).collect();
+    let (mut smallest, mut best) = (size(&integers)?, (column.low_bits, 0));
+    // One byte is one byte.
+    if integers.iter().all(|integer| (0..=0xff).contains(integer)) {
+        return Ok(best);
+    }
+    let place = |v: f64| document.quantisers[c].nearest(v).unwrap_or(0);
+    let largest = place(column.range[1]).saturating_sub(place(column.range[0])).saturating_mul(2);
+    for low_bits in LOW_BITS {
+        let candidate = Column { low_bits, ..column.clone() };
+        // Codes of all values have to fit, those of residuals of either sign too.
+        if low_bits < WHOLE_BYTE && candidate.spread(largest).is_none_or(|code| code >= 1 << 30) {
+            continue;
+        }
+        for quarter in 0..if base.is_some() { 4 } else { 1 } {
+            let up = quarter << low_bits >> 2;
+            let codes: Option<Vec<i64>> = integers.iter().map(|i| candidate.spread(i.wrapping_add(up))).collect();
+            let Some(codes) = codes else { continue };
+            let found = size(&codes)?;
+            if found < smallest {
+                (smallest, best) = (found, (low_bits, up));
+            }
+        }
+    }
+    Ok(best)
+}
+
 /// Formulas that may fit: of the built-in bundles and the user's, by the names of the columns; without any, what a search of
 /// the sample finds.
-fn offered(columns: &[Column], values: &[Vec<f64>]) -> Vec<(usize, Formula, Option<String>)> {
+fn offered(columns: &[Column], values: &[Vec<f64>], n_threads: usize) -> Vec<(usize, Formula, Option<String>)> {
     let mut offered = Vec::new();
     let place = |name: &str| columns.iter().position(|c| c.path.len() == 1 && c.path[0] == name);
     for bundle in baler_models::standard_sources().iter().flat_map(|source| source.list()) {
@@ -322,7 +349,7 @@ fn offered(columns: &[Column], values: &[Vec<f64>]) -> Vec<(usize, Formula, Opti
     // A search takes seconds; what a bundle was trained on was searched then.
     if offered.is_empty() && (2..=MAX_SEARCHED).contains(&searched.len()) {
         let table: Vec<Vec<f64>> = searched.iter().map(|&c| values[c].clone()).collect();
-        for found in baler_models::relations::search(&table) {
+        for found in baler_models::relations::search(&table, n_threads) {
             let mut formula = found.formula;
             formula.terms.iter_mut().flat_map(|t| &mut t.factors).for_each(|f| f.1 = searched[f.1]);
             offered.push((searched[found.column], formula, None));

@@ -51,7 +51,7 @@ fn encoded(options: &Options) -> (TempDir, PathBuf, PathBuf, RecordBatch) {
     document.save(folder.path()).unwrap();
     let encoder = Encoder::new(document, &batch.schema()).unwrap();
     let sample = encoder.encode(&batch.slice(0, 500)).unwrap().batch;
-    let properties = properties(&sample, Profile::Lake, 3).unwrap().into_builder();
+    let properties = properties(&sample, Profile::Lake, 3, 2).unwrap().into_builder();
     let properties = properties.set_max_row_group_row_count(Some(GROUP_ROWS)).build();
     let path = folder.path().join("codes.parquet");
     let mut writer = BalerParquetWriter::try_new(File::create(&path).unwrap(), encoder, properties).unwrap();

@@ -181,6 +181,7 @@ impl TableOptions {
             only: self.columns.clone(),
             keys: self.keys.iter().map(|name| (name.clone(), "it is a key".to_owned())).collect(),
             no_prediction: !self.predict,
+            n_threads: 1,
         })
     }
 }
@@ -396,7 +397,7 @@ pub(crate) fn write_parquet(
         let first = batches.next().transpose()?.unwrap_or_else(|| RecordBatch::new_empty(batches.schema()));
         let n_judged = judged_rows(first.num_columns()).min(first.num_rows());
         let sample = encoder.encode(&first.slice(0, n_judged))?.batch;
-        let mut chosen = properties(&sample, options.profile(), options.zstd_level)?;
+        let mut chosen = properties(&sample, options.profile(), options.zstd_level, 1)?;
         if options.row_group_rows.is_some() {
             chosen = chosen.into_builder().set_max_row_group_row_count(options.row_group_rows).build();
         }

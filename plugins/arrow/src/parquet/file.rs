@@ -11,6 +11,7 @@ use crate::find::Documents;
 use crate::plan::Ranges;
 use crate::real::float_of;
 use arrow_array::RecordBatch;
+use baler_codec::standalone::map_in_order;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
@@ -18,10 +19,9 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics as ParquetStatistics;
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Rows that are read, coded and compressed at a time.
 const BATCH_ROWS: usize = 1 << 15;
@@ -167,7 +167,7 @@ pub fn encode_file<W: Write + Send>(
         _ => (Encoder::new(document.clone(), metadata.schema())?, MAX_GROUP_ROWS),
     };
     let sample = encoder.encode(&sample_of_files(&[input], judged_rows(metadata.schema().fields().len()))?)?.batch;
-    let properties = properties(&sample, options.profile, options.zstd_level)?;
+    let properties = properties(&sample, options.profile, options.zstd_level, options.n_threads)?;
     let mut writer =
         BalerParquetWriter::try_new(output, encoder.clone(), properties)?.with_source(options.source.clone());
     let pieces = pieces(&metadata, max_rows);
@@ -188,7 +188,8 @@ pub fn encode_file<W: Write + Send>(
         }
         group.finish()
     };
-    in_order(pieces.len(), options.n_threads, &work, &mut |group| writer.append(group))?;
+    let mut indices = 0..pieces.len();
+    map_in_order(options.n_threads, || Ok(indices.next()), work, |group| writer.append(group))?;
     writer.finish()
 }
 
@@ -219,8 +220,8 @@ pub fn decode_file<W: Write + Send>(
         }
         group.finish()
     };
-    let n_groups = metadata.metadata().num_row_groups();
-    in_order(n_groups, options.n_threads, &work, &mut |group| writer.append(group))?;
+    let mut indices = 0..metadata.metadata().num_row_groups();
+    map_in_order(options.n_threads, || Ok(indices.next()), work, |group| writer.append(group))?;
     writer.finish()
 }
 
@@ -254,74 +255,4 @@ impl Piece {
         let builder = builder.with_row_groups(vec![self.group]).with_batch_size(BATCH_ROWS);
         Ok(if self.is_whole { builder.build()? } else { builder.with_row_selection(selection).build()? })
     }
-}
-
-/// What the threads share: what comes next, and what is done but not yet written.
-struct Queue<T> {
-    next: usize,
-    written: usize,
-    done: BTreeMap<usize, Result<T>>,
-    is_over: bool,
-}
-
-/// Works on `n` pieces on several threads and hands the results over in their order, on this one. No thread runs ahead of
-/// what is written by more than twice their number: memory stays flat.
-fn in_order<T: Send>(
-    n: usize,
-    n_threads: usize,
-    work: &(dyn Fn(usize) -> Result<T> + Sync),
-    take: &mut dyn FnMut(T) -> Result<()>,
-) -> Result<()> {
-    if n_threads <= 1 || n <= 1 {
-        return (0..n).try_for_each(|i| take(work(i)?));
-    }
-    let queue = Mutex::new(Queue { next: 0, written: 0, done: BTreeMap::new(), is_over: false });
-    let changed = Condvar::new();
-    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
-    fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, Queue<T>>) -> MutexGuard<'a, Queue<T>> {
-        changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
-    }
-    std::thread::scope(|scope| {
-        for _ in 0..n_threads.min(n) {
-            scope.spawn(|| {
-                loop {
-                    let mut guard = lock();
-                    while !guard.is_over && guard.next < n && guard.next >= guard.written + 2 * n_threads {
-                        guard = wait(&changed, guard);
-                    }
-                    if guard.is_over || guard.next >= n {
-                        return;
-                    }
-                    let index = guard.next;
-                    guard.next += 1;
-                    drop(guard);
-                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(index)))
-                        .unwrap_or_else(|_| Err(Error::corrupt("a thread panicked")));
-                    lock().done.insert(index, result);
-                    changed.notify_all();
-                }
-            });
-        }
-        let mut result = Ok(());
-        for index in 0..n {
-            let mut guard = lock();
-            let piece = loop {
-                match guard.done.remove(&index) {
-                    Some(piece) => break piece,
-                    None => guard = wait(&changed, guard),
-                }
-            };
-            drop(guard);
-            result = piece.and_then(&mut *take);
-            let mut guard = lock();
-            guard.written = index + 1;
-            guard.is_over |= result.is_err();
-            drop(guard);
-            changed.notify_all();
-            if result.is_err() {
-                break;
-            }
-        }
-        result
-    })
 }

@@ -1,7 +1,8 @@
 //! Which of Parquet's encodings each column takes.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use arrow_array::RecordBatch;
+use baler_codec::standalone::map_in_order;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
@@ -29,9 +30,14 @@ const MIN_SAVING: f64 = 1.0 / 256.0;
 /// How a column is written.
 type Way = (Option<Encoding>, ZstdLevel);
 
-/// Properties for encoded batches like `sample`, each column's encoding and level of Zstandard (1 or `zstd_level`) chosen by its size in
+/// Properties for encoded batches like `sample`, tried out on `n_threads` threads: each column's encoding and level of Zstandard (1 or `zstd_level`) chosen by its size in
 /// it: where bytes are mostly noise, looking for repeats finds chance ones, which cost more than they save.
-pub fn properties(sample: &RecordBatch, profile: Profile, zstd_level: i32) -> Result<WriterProperties> {
+pub fn properties(
+    sample: &RecordBatch,
+    profile: Profile,
+    zstd_level: i32,
+    n_threads: usize,
+) -> Result<WriterProperties> {
     let (fast, asked) = (ZstdLevel::try_new(1)?, ZstdLevel::try_new(zstd_level)?);
     let base = |level: ZstdLevel| {
         WriterProperties::builder()
@@ -52,18 +58,23 @@ pub fn properties(sample: &RecordBatch, profile: Profile, zstd_level: i32) -> Re
     let schema = ArrowSchemaConverter::new().convert(&sample.schema())?;
     let columns = schema.columns();
     let mut best: Vec<(f64, Way)> = vec![(f64::INFINITY, (None, fast)); columns.len()];
-    for level in if fast == asked { vec![fast] } else { vec![fast, asked] } {
-        for &encoding in encodings {
-            let chosen =
-                columns.iter().filter(|c| is_fit(c, encoding)).fold(base(level), |b, c| with(b, c.path(), encoding));
-            for (c, size) in sizes(sample, chosen.build())?.into_iter().enumerate() {
-                let weight = if level == fast { 1.0 } else { 1.0 + MIN_SAVING };
-                if is_fit(&columns[c], encoding) && size as f64 * weight < best[c].0 {
-                    best[c] = (size as f64 * weight, (encoding, level));
-                }
+    let levels = if fast == asked { vec![fast] } else { vec![fast, asked] };
+    let mut ways = levels.into_iter().flat_map(|level| encodings.iter().map(move |&encoding| (encoding, level)));
+    let tried = |(encoding, level): Way| {
+        let fit = columns.iter().filter(|c| is_fit(c, encoding));
+        let chosen = fit.fold(base(level), |builder, c| with(builder, c.path(), encoding));
+        Ok(((encoding, level), sizes(sample, chosen.build())?))
+    };
+    let judged = |((encoding, level), sizes): (Way, Vec<i64>)| {
+        let weight = if level == fast { 1.0 } else { 1.0 + MIN_SAVING };
+        for ((best, column), size) in best.iter_mut().zip(columns).zip(sizes) {
+            if is_fit(column, encoding) && size as f64 * weight < best.0 {
+                *best = (size as f64 * weight, (encoding, level));
             }
         }
-    }
+        Ok::<_, Error>(())
+    };
+    map_in_order(n_threads, || Ok(ways.next()), tried, judged)?;
     let chosen = columns.iter().zip(best).fold(base(asked), |builder, (column, (_, (encoding, level)))| {
         with(builder, column.path(), encoding).set_column_compression(column.path().clone(), Compression::ZSTD(level))
     });

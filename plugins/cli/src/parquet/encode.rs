@@ -103,6 +103,7 @@ impl EncodeArgs {
             bound,
             only: self.columns.clone(),
             no_prediction: self.no_prediction || self.profile == ProfileArg::Archive,
+            n_threads: self.threads.n_threads(),
             ..Options::default()
         };
         for text in &self.column {

@@ -22,7 +22,8 @@ pub fn run(args: &TrainArgs, dataset: &Dataset, split: &Split) -> Result<Outcome
     let columns: Vec<Vec<f64>> =
         (0..n_columns).map(|c| values.iter().skip(c).step_by(n_columns).map(|&v| f64::from(v)).collect()).collect();
     // Seconds, whatever the table: nothing to watch.
-    let found = relations::search(&columns);
+    let n_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let found = relations::search(&columns, n_threads);
     if found.is_empty() {
         return Err(Failure::runtime(
             "no column of this table follows from others well enough to save half a bit a value: compress it without a \
