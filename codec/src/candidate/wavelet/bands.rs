@@ -159,9 +159,9 @@ impl Around {
     fn look_near(&mut self, q: &[i32], band: &Band, [a, b, c]: [usize; 3]) {
         let [_, _, n_rows, n] = band.place.1;
         let row = |at: [usize; 3]| &q[self.places.row(&band.place, at)..][..n];
-        // In place of a row that is not there, one of which nothing is kept.
-        let this = row([a, b, c]);
-        let look = |is_there, at| if is_there { (row(at), u32::MAX) } else { (this, 0) };
+        // In place of a row that is not there, one of which nothing is kept: not this row, whose memory may be fresh.
+        let any = &q[..n];
+        let look = |is_there, at| if is_there { (row(at), u32::MAX) } else { (any, 0) };
         let (a_1, b_1, c_1) = (a.wrapping_sub(1), b.wrapping_sub(1), c.wrapping_sub(1));
         // The row before, and that of the slab before along the next axis.
         let north = look(c > 0, [a, b, c_1]);

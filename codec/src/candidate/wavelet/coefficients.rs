@@ -66,7 +66,10 @@ fn mixed<C: BitCoder>(coder: &mut C, q: &mut [i32], layout: &Layout) -> Result<(
                     expected,
                     sign: band.bits * 9 + (w_sign * 3 + north_sign) as usize,
                 };
-                let value = model.code(coder, i64::from(q[row + d]), &known);
+                // What was never written is not read: fresh memory would be had twice, first as zeros that all processes share,
+                // and changing that interrupts the other threads.
+                let value = if C::DECODES { 0 } else { i64::from(q[row + d]) };
+                let value = model.code(coder, value, &known);
                 if C::DECODES {
                     q[row + d] = i32::try_from(value)
                         .map_err(|_| Error::corrupt("a wavelet coefficient does not fit 32 bits"))?;
