@@ -13,6 +13,8 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         bench.trial("hdf5::repack::what_is_not_asked_for_stays", &needs, stays),
         bench.trial("hdf5::repack::restore", &needs, restore),
         bench.trial("hdf5::repack::decompress", &needs, decompress),
+        #[cfg(target_os = "linux")]
+        bench.trial("hdf5::repack::what_follows_is_left_out", &needs, left_out),
     ]
 }
 
@@ -66,4 +68,20 @@ fn restore(bench: &Bench, folder: &Path) -> Outcome {
         script(bench, folder, &["plain", "out.h5", "back.h5"], 20)?;
     }
     Ok(Vec::new())
+}
+
+/// The library that `baler h5` puts into h5repack: it leaves alone what this process says, and nothing that another one says.
+#[cfg(target_os = "linux")]
+fn left_out(bench: &Bench, folder: &Path) -> Outcome {
+    script(bench, folder, &["make", "in.h5"], 0)?;
+    let library = bench.baler().with_file_name("libbaler_h5repack.so");
+    let list = "/contiguous\n/gzip\n/no such";
+    let own = std::process::id();
+    for (process, output) in [(own, "out.h5"), (own + 1, "all.h5")] {
+        let mut command = bench.command(folder, "h5repack");
+        command.env("LD_PRELOAD", &library).env("BALER_H5REPACK_LEAVES_OUT", format!("{process}\n{list}"));
+        success(command.args(["-f", "contiguous,even,gzip:GZIP=1", "-l", "contiguous:CHUNK=20x50", "in.h5", output]))?;
+    }
+    script(bench, folder, &["left_out", "in.h5", "out.h5", "contiguous", "gzip"], 12)?;
+    script(bench, folder, &["left_out", "in.h5", "all.h5"], 12)
 }

@@ -41,18 +41,22 @@ enum Job {
 }
 
 impl Filling<'_> {
-    /// Whether h5repack may leave out chunks of this input. Not where other filters come after ours, or where chunks at the edge
-    /// are kept from filters: such files take the plain way, through HDF5.
-    pub fn is_possible(&self) -> Result<bool> {
+    /// The datasets that h5repack may leave out: those that were `asked` for and those of our filter. `None` where other filters
+    /// come after ours, or where chunks at the edge are kept from filters: such files take the plain way, through HDF5.
+    pub fn leaves_out(&self, asked: &dyn Fn(&str) -> bool) -> Result<Option<Vec<String>>> {
         let source = Hdf5Source::open(self.input)?;
-        for i in 0..source.arrays().len() {
-            if let Some(chunks) = source.chunks(i)?
-                && (chunks.edges_are_plain() || chunks.has_our_filter() && chunks.words().is_none())
-            {
-                return Ok(false);
+        let mut names = Vec::new();
+        for (i, array) in source.arrays().iter().enumerate() {
+            let chunks = source.chunks(i)?;
+            let is_ours = chunks.as_ref().is_some_and(Chunks::has_our_filter);
+            if chunks.is_some_and(|chunks| chunks.edges_are_plain() || is_ours && chunks.words().is_none()) {
+                return Ok(None);
+            }
+            if is_ours || asked(&array.name) {
+                names.push(array.name.clone());
             }
         }
-        Ok(true)
+        Ok(Some(names))
     }
 
     /// Fills every dataset that h5repack left without values. Those that were not `asked` for keep their chunks as they are.

@@ -3,6 +3,7 @@
 
 pub mod args;
 mod fill;
+mod left_out;
 pub mod repack;
 pub mod restore;
 mod tool;

@@ -111,10 +111,11 @@ impl RepackArgs {
         drop(source);
         let threads = self.threads.n_threads();
         let filling = Filling { input: &self.input, output: output.path(), models: &models, threads, quiet };
-        let values_follow = filling.is_possible()?;
-        tool::h5repack(&arguments, &self.input, output.path(), models.folder.as_deref(), values_follow)?;
-        if values_follow {
-            filling.run(&|name| wanted.iter().any(|array| array.name == name))?;
+        let asked = |name: &str| wanted.iter().any(|array| array.name == name);
+        let follow = filling.leaves_out(&asked)?;
+        tool::h5repack(&arguments, &self.input, output.path(), models.folder.as_deref(), follow.as_deref())?;
+        if follow.is_some() {
+            filling.run(&asked)?;
         }
         let (results, model_bytes) = inspect(output.path(), &wanted)?;
         let checks = if self.no_verify || bound == baler_codec::Bound::Latent {

@@ -55,10 +55,11 @@ impl RestoreArgs {
         drop((placeholder, source));
         let (models, threads) = (Models::standard(), self.threads.n_threads());
         let filling = Filling { input: &self.input, output: output.path(), models: &models, threads, quiet };
-        let values_follow = filling.is_possible()?;
-        tool::h5repack(&arguments, &self.input, output.path(), None, values_follow)?;
-        if values_follow {
-            filling.run(&|name| names.iter().any(|n| n == name))?;
+        let asked = |name: &str| names.iter().any(|n| n == name);
+        let follow = filling.leaves_out(&asked)?;
+        tool::h5repack(&arguments, &self.input, output.path(), None, follow.as_deref())?;
+        if follow.is_some() {
+            filling.run(&asked)?;
         }
         if all {
             remove_models(output.path())?;

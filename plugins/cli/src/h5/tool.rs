@@ -1,5 +1,6 @@
 //! Running the system's h5repack with our plugin.
 
+use super::left_out;
 use crate::failure::{Failure, Result};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,18 +9,26 @@ use std::process::Command;
 /// The folder of the plugin, for those who keep it elsewhere.
 const PATH_VARIABLE: &str = "BALER_PLUGIN_PATH";
 const PLUGIN: &str = if cfg!(target_os = "macos") { "libbaler_hdf5.dylib" } else { "libbaler_hdf5.so" };
+/// What has h5repack leave datasets alone, where it is found and the system's loader takes it.
+const PRELOADED: &str = "libbaler_h5repack.so";
+/// Linux takes no longer string into a program's environment than 32 pages.
+const MOST_LIST_BYTES: usize = 100 << 10;
 
-/// The folder that holds the plugin: `BALER_PLUGIN_PATH`, beside this program, or `../lib` of it.
-pub fn plugin_folder() -> Result<PathBuf> {
+/// Where the plugin and the library are looked for.
+fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         std::env::var_os(PATH_VARIABLE).iter().flat_map(|v| std::env::split_paths(v).collect::<Vec<_>>()).collect();
     if let Ok(program) = std::env::current_exe()
         && let Some(beside) = program.parent()
     {
-        folders.push(beside.to_owned());
-        folders.push(beside.join("../lib"));
-        folders.push(beside.join("../lib/baler"));
+        folders.extend(["", "deps", "../lib", "../lib/baler"].map(|folder| beside.join(folder)));
     }
+    folders
+}
+
+/// The folder that holds the plugin: `BALER_PLUGIN_PATH`, beside this program, or `../lib` of it.
+pub fn plugin_folder() -> Result<PathBuf> {
+    let folders = folders();
     folders.iter().find(|f| f.join(PLUGIN).is_file()).cloned().ok_or_else(|| {
         let looked: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
         Failure::runtime(format!(
@@ -30,17 +39,19 @@ pub fn plugin_folder() -> Result<PathBuf> {
     })
 }
 
-/// Runs h5repack from `input` to `output`. With `values_follow`, it leaves out the chunks of our filter, and reads none.
+/// Runs h5repack from `input` to `output`. Where values `follow` it leaves out those of these datasets, and at least the chunks of
+/// our filter.
 pub fn h5repack(
     arguments: &[String],
     input: &Path,
     output: &Path,
     model_folder: Option<&Path>,
-    values_follow: bool,
+    follow: Option<&[String]>,
 ) -> Result<()> {
     let mut command = Command::new("h5repack");
-    if values_follow {
+    if let Some(names) = follow {
         command.env(baler_hdf5::VALUES_FOLLOW, std::process::id().to_string());
+        leave_out(&mut command, names);
     }
     command.env("HDF5_PLUGIN_PATH", plugin_folder()?);
     command.env(baler_fpga::offload::VARIABLE, baler_fpga::offload::host().choice().to_string());
@@ -59,6 +70,24 @@ pub fn h5repack(
         return Ok(());
     }
     Err(Failure::runtime(format!("h5repack failed ({}): {}", run.status, reason(&messages))))
+}
+
+/// Has h5repack leave datasets alone, if it can be had: what is left to it is thrown away, and only takes time.
+fn leave_out(command: &mut Command, names: &[String]) {
+    let paths: Vec<String> = names.iter().map(|name| format!("/{name}")).collect();
+    let list = format!("{}\n{}", std::process::id(), paths.join("\n"));
+    let library = folders().into_iter().map(|folder| folder.join(PRELOADED)).find(|path| path.is_file());
+    let Some(library) = library.and_then(|path| std::path::absolute(path).ok()) else { return };
+    // The loader separates libraries with both.
+    let is_one = !library.as_os_str().as_encoded_bytes().iter().any(|b| b" :".contains(b));
+    if is_one && list.len() < MOST_LIST_BYTES && !names.iter().any(|name| name.contains(['\n', '\0'])) {
+        let mut libraries = library.into_os_string();
+        if let Some(others) = std::env::var_os("LD_PRELOAD") {
+            libraries.push(":");
+            libraries.push(others);
+        }
+        command.env("LD_PRELOAD", libraries).env(left_out::VARIABLE, list);
+    }
 }
 
 /// A path that cannot be taken for a flag.
