@@ -189,28 +189,73 @@ class Run:
                 file.write((frame + 0.002 * np.roll(noise, row * 7)).astype("<f4").tobytes())
         return path
 
+    def events(self, mib, name):
+        """A Parquet table of this size, eight columns of 4 MiB row groups."""
+        import pyarrow
+        import pyarrow.parquet
+
+        rows, random = 1 << 17, np.random.default_rng(1)
+        path = self.folder / name
+        columns = [f"x{i}" for i in range(8)]
+        schema = pyarrow.schema([(c, pyarrow.float32()) for c in columns])
+        with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+            for _ in range(mib // 4):
+                x = random.exponential(20, (8, rows)) * (1 + np.arange(8)[:, None] / 3)
+                x[1] = np.sqrt(x[0] ** 2 + x[2] ** 2)
+                writer.write_table(pyarrow.table([pyarrow.array(v.astype("f4")) for v in x], schema=schema))
+        return path
+
     def threads(self):
-        field, f = self.field(self.mib), self.folder
+        mib, f = self.mib, self.folder
         flags = ["--abs", "0.01", "--model", "none", "--force"]
         # Enough chunks for two threads.
-        chunks = ["--chunk-mib", min(4, self.mib / 8)]
-        self.baler("compress", field, f / "field.baler", *flags, *chunks)
-        self.baler("convert", field, f / "field.h5", "--force")
-        self.baler("h5", "repack", f / "field.h5", f / "small.h5", *flags)
+        chunks = ["--chunk-mib", min(4, mib / 16)]
+        names = {mib: "", mib // 2: "half_"}
+        for size, name in names.items():
+            field = self.field(size, f"{name}field.npy")
+            self.baler("compress", field, f / f"{name}field.baler", *flags, *chunks)
+            self.baler("convert", field, f / f"{name}field.h5", "--force")
+            self.baler("h5", "repack", f / f"{name}field.h5", f / f"{name}small.h5", *flags)
+            self.events(size, f"{name}events.parquet")
+            encoded = ["parquet", "encode", f / f"{name}events.parquet", f / f"{name}small.parquet"]
+            self.baler(*encoded, "--rel", "1e-3", "--force")
         paths = {
-            "baler compress to .baler": ["compress", field, f / "out.baler", *flags, *chunks],
-            "baler decompress of .baler": ["decompress", f / "field.baler", f / "back.npy", "--force"],
-            "baler h5 repack": ["h5", "repack", f / "field.h5", f / "out.h5", *flags, "--no-verify"],
-            "baler h5 restore": ["h5", "restore", f / "small.h5", f / "back.h5", "--force"],
-            "baler decompress of HDF5": ["decompress", f / "small.h5", f / "back.npy", "--force"],
+            "baler compress to .baler": (["compress"], "field.npy", ".baler", [*flags, *chunks]),
+            "baler decompress of .baler": (["decompress"], "field.baler", ".npy", ["--force"]),
+            "baler h5 repack": (["h5", "repack"], "field.h5", ".h5", [*flags, "--no-verify"]),
+            "baler h5 restore": (["h5", "restore"], "small.h5", ".h5", ["--force"]),
+            "baler decompress of HDF5": (["decompress"], "small.h5", ".npy", ["--force"]),
+            "baler parquet encode": (["parquet", "encode"], "events.parquet", ".parquet", ["--rel", "1e-3", "--force"]),
+            "baler parquet decode": (["parquet", "decode"], "small.parquet", ".parquet", ["--force"]),
         }
-        for what, arguments in paths.items():
-            # In turn: what else the machine does meets both.
-            ratios = []
+        for what, (verb, source, suffix, options) in paths.items():
+
+            def together(threads, *inputs):
+                """Seconds until all of these are done, a process each."""
+                outputs = [f / f"out{i}{suffix}" for i in range(len(inputs))]
+                for output in outputs:
+                    # A file that takes another's place is written to the disk at once.
+                    output.unlink(missing_ok=True)
+                command = [self.bin / "baler", *verb]
+                last = [*map(str, options), "--threads", str(threads), "--quiet"]
+                start = time.perf_counter()
+                running = [
+                    subprocess.Popen([*command, i, o, *last], env=self.environment, stdout=subprocess.DEVNULL)
+                    for i, o in zip(inputs, outputs)
+                ]
+                if any([process.wait() for process in running]):
+                    raise SystemExit(f"{what}: it failed")
+                return time.perf_counter() - start
+
+            # In turn: what else the machine does meets all. Two processes of half the size say what it can give.
+            ratios, most = [], []
             for _ in range(self.repeat):
-                one, two = (self.baler(*arguments, "--threads", n)[0] for n in (1, 2))
+                one, two = (together(n, f / source) for n in (1, 2))
+                halves = together(1, *[f / f"half_{source}"] * 2)
                 ratios.append(one / two)
-            self.table.add(f"2 threads / 1, {what}, {self.mib} MiB", 1.8, ratios)
+                most.append(one / halves)
+            about = f"(two processes: {statistics.median(most):.3g}, {min(most):.3g} to {max(most):.3g})"
+            self.table.add(f"2 threads / 1, {what}, {mib} MiB", 1.8, ratios, about=about)
 
     def memory(self):
         chunk = 16 << 20
@@ -275,7 +320,7 @@ def main():
     parser.add_argument("--data", default=ROOT.parent / "shared/data")
     parser.add_argument("--sets", default="", help="only sets whose names match this regular expression")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--mib", type=int, default=64, help="size of the file for `threads`")
+    parser.add_argument("--mib", type=int, default=128, help="size of the file for `threads`")
     parser.add_argument("--sizes", default="1,4,16,64,256")
     parser.add_argument("--effort", default="default", help="of `scaling`")
     parser.add_argument("-o", "--output", help="write the rows here too, as JSON")
