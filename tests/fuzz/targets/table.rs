@@ -136,7 +136,7 @@ fn files() -> Vec<Vec<u8>> {
     let made = |bound, profile| -> Result<Vec<u8>, baler_arrow::Error> {
         let (batch, encoder) = encoder(300, bound)?;
         let sample = encoder.encode(&batch)?.batch;
-        let mut writer = BalerParquetWriter::try_new(Vec::new(), encoder, properties(&sample, profile, 1)?)?;
+        let mut writer = BalerParquetWriter::try_new(Vec::new(), encoder, properties(&sample, profile, 1, 1)?)?;
         writer.write(&batch)?;
         Ok(writer.finish()?.0)
     };
