@@ -68,7 +68,16 @@ impl Filling<'_> {
         for (i, array) in source.arrays().iter().enumerate() {
             let from = source.chunks(i)?;
             let from_is_ours = from.as_ref().is_some_and(Chunks::has_our_filter);
-            let Some(to) = output.chunks(&array.name)? else { continue };
+            let unexpected = || {
+                Failure::runtime(format!("h5repack gave dataset {:?} an unexpected layout or filters", array.name))
+            };
+            let Some(to) = output.chunks(&array.name)? else {
+                // Its values were left out.
+                if from_is_ours {
+                    return Err(unexpected());
+                }
+                continue;
+            };
             let target = match to.words() {
                 Some(words) => Target {
                     keeps: !asked(&array.name),
@@ -77,9 +86,7 @@ impl Filling<'_> {
                     ),
                 },
                 None if from_is_ours && to.is_plain() => Target { keeps: false, encoder: None },
-                None if from_is_ours || to.has_our_filter() => {
-                    return Err(Failure::runtime(format!("h5repack gave dataset {:?} unexpected filters", array.name)));
-                }
+                None if from_is_ours || to.has_our_filter() => return Err(unexpected()),
                 None => continue,
             };
             progress.grow(array.value_bytes());

@@ -21,7 +21,7 @@ fn folders() -> Vec<PathBuf> {
     if let Ok(program) = std::env::current_exe()
         && let Some(beside) = program.parent()
     {
-        folders.extend(["", "deps", "../lib", "../lib/baler"].map(|folder| beside.join(folder)));
+        folders.extend(["", "../lib", "../lib/baler"].map(|folder| beside.join(folder)));
     }
     folders
 }
