@@ -68,9 +68,8 @@ impl Filling<'_> {
         for (i, array) in source.arrays().iter().enumerate() {
             let from = source.chunks(i)?;
             let from_is_ours = from.as_ref().is_some_and(Chunks::has_our_filter);
-            let unexpected = || {
-                Failure::runtime(format!("h5repack gave dataset {:?} an unexpected layout or filters", array.name))
-            };
+            let unexpected =
+                || Failure::runtime(format!("h5repack gave dataset {:?} an unexpected layout or filters", array.name));
             let Some(to) = output.chunks(&array.name)? else {
                 // Its values were left out.
                 if from_is_ours {
