@@ -26,7 +26,7 @@ pub use decode::{DecodedItem, FileModels, decode_chunk, decode_items};
 pub use encode::{EncodeOptions, EncodedChunk, chunk_params, encode_array};
 pub use error::{Error, Result};
 pub use header::{ArrayHeader, Container, DEFAULT_CHUNK_BYTES, rows_per_chunk};
-pub use parallel::map_in_order;
+pub use parallel::{map_all, map_in_order};
 pub use reader::{Chunk, Item, Reader};
 pub use span::{Span, resolve_bound};
 pub use writer::Writer;

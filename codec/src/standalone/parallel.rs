@@ -68,10 +68,41 @@ pub fn map_in_order<T: Send, U: Send, E: Send>(
     })
 }
 
+/// [`map_in_order`] of `items`, all results kept.
+///
+/// # Errors
+/// The first of `work`.
+pub fn map_all<T: Send, U: Send, E: Send>(
+    threads: usize,
+    items: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> Result<U, E> + Sync,
+) -> Result<Vec<U>, E> {
+    let (mut items, mut results) = (items.into_iter(), Vec::new());
+    map_in_order(
+        threads,
+        || Ok(items.next()),
+        work,
+        |result| {
+            results.push(result);
+            Ok(())
+        },
+    )?;
+    Ok(results)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn all_results_or_the_first_failure() {
+        for threads in [0, 1, 3] {
+            let squares = map_all(threads, 0..100, |i| Ok::<u32, ()>(i * i)).unwrap();
+            assert_eq!(squares, (0..100).map(|i| i * i).collect::<Vec<_>>());
+            assert_eq!(map_all(threads, 0..100, |i| if i == 7 { Err("seven") } else { Ok(i) }), Err("seven"));
+        }
+    }
 
     #[test]
     fn results_keep_their_order() {

@@ -15,7 +15,7 @@ mod judge;
 
 use atoms::Atoms;
 use baler_codec::relation::{Formula, Outer};
-use baler_codec::standalone::map_in_order;
+use baler_codec::standalone::map_all;
 use fit::pursue;
 use std::convert::Infallible;
 
@@ -71,21 +71,10 @@ pub fn search(columns: &[Vec<f64>], n_threads: usize) -> Vec<Found> {
         |rows: &[usize]| -> Vec<Vec<f64>> { columns.iter().map(|c| rows.iter().map(|&r| c[r]).collect()).collect() };
     let (screening, fitting, judging) = (take(&screening), take(&fitting), take(&judging));
     let atoms = Atoms::new(&screening);
-    let mut searched = (0..n).filter(|&column| distinct(&fitting[column]) >= FEWEST_DISTINCT);
-    let mut found = Vec::new();
-    let result = map_in_order(
-        n_threads,
-        || Ok(searched.next()),
-        |column| Ok(search_column(column, &atoms, &screening, &fitting, &judging)),
-        |of_column| {
-            found.extend(of_column);
-            Ok::<_, Infallible>(())
-        },
-    );
-    match result {
-        Ok(()) => found,
-        Err(never) => match never {},
-    }
+    let searched = (0..n).filter(|&column| distinct(&fitting[column]) >= FEWEST_DISTINCT);
+    let search = |column| Ok::<_, Infallible>(search_column(column, &atoms, &screening, &fitting, &judging));
+    let Ok(found) = map_all(n_threads, searched, search);
+    found.into_iter().flatten().collect()
 }
 
 fn search_column(

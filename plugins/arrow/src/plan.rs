@@ -12,7 +12,7 @@ use arrow_schema::{Field, Schema};
 use baler_codec::ValueQuantiser;
 use baler_codec::bundle::Family;
 use baler_codec::relation::Formula;
-use baler_codec::standalone::map_in_order;
+use baler_codec::standalone::map_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -215,8 +215,7 @@ struct Candidate {
 /// Lets formulas take over columns where they save enough, those first that save most; no circles.
 fn predict(columns: &mut [Column], values: &[Vec<f64>], n_threads: usize) -> Result<()> {
     let plain = Document::new(&Parameters::new(String::new(), columns.to_vec()))?;
-    let mut judged: Vec<Candidate> = Vec::new();
-    let judge = |(column, formula, bundle): (usize, Formula, Option<String>)| {
+    let judge = |(column, formula, bundle): (usize, Formula, Option<String>)| -> Result<Option<Candidate>> {
         let takes = formula.columns();
         if values[column].is_empty() || takes.is_empty() || takes.iter().any(|&p| p == column || values[p].is_empty()) {
             return Ok(None);
@@ -234,16 +233,8 @@ fn predict(columns: &mut [Column], values: &[Vec<f64>], n_threads: usize) -> Res
         let saves_enough = after < before * (1.0 - MIN_SAVING);
         Ok(saves_enough.then_some(Candidate { column, formula, bundle, saved: before - after }))
     };
-    let mut offered = offered(columns, values, n_threads).into_iter();
-    map_in_order(
-        n_threads,
-        || Ok(offered.next()),
-        judge,
-        |candidate| {
-            judged.extend(candidate);
-            Ok::<_, Error>(())
-        },
-    )?;
+    let judged = map_all(n_threads, offered(columns, values, n_threads), judge)?;
+    let mut judged: Vec<Candidate> = judged.into_iter().flatten().collect();
     judged.sort_by(|a, b| b.saved.total_cmp(&a.saved));
     let mut formulas: Vec<Option<Formula>> = vec![None; columns.len()];
     for candidate in judged {
@@ -267,17 +258,7 @@ fn predict(columns: &mut [Column], values: &[Vec<f64>], n_threads: usize) -> Res
 /// nearly constant nor all noise.
 fn lay_out(columns: &mut [Column], values: &[Vec<f64>], n_threads: usize) -> Result<()> {
     let document = Document::new(&Parameters::new(String::new(), columns.to_vec()))?;
-    let (mut indices, mut found) = (0..columns.len(), Vec::new());
-    let work = |c: usize| smallest_layout(&document, &columns[c], c, values);
-    map_in_order(
-        n_threads,
-        || Ok(indices.next()),
-        work,
-        |layout| {
-            found.push(layout);
-            Ok::<_, Error>(())
-        },
-    )?;
+    let found = map_all(n_threads, 0..columns.len(), |c| smallest_layout(&document, &columns[c], c, values))?;
     for (column, (low_bits, moved_up)) in columns.iter_mut().zip(found) {
         column.low_bits = low_bits;
         if let Mode::Plain { base } = &mut column.mode {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use arrow_array::RecordBatch;
-use baler_codec::standalone::map_in_order;
+use baler_codec::standalone::map_all;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
@@ -59,22 +59,20 @@ pub fn properties(
     let columns = schema.columns();
     let mut best: Vec<(f64, Way)> = vec![(f64::INFINITY, (None, fast)); columns.len()];
     let levels = if fast == asked { vec![fast] } else { vec![fast, asked] };
-    let mut ways = levels.into_iter().flat_map(|level| encodings.iter().map(move |&encoding| (encoding, level)));
-    let tried = |(encoding, level): Way| {
+    let ways = levels.into_iter().flat_map(|level| encodings.iter().map(move |&encoding| (encoding, level)));
+    let try_out = |(encoding, level): Way| {
         let fit = columns.iter().filter(|c| is_fit(c, encoding));
         let chosen = fit.fold(base(level), |builder, c| with(builder, c.path(), encoding));
-        Ok(((encoding, level), sizes(sample, chosen.build())?))
+        Ok::<_, Error>(((encoding, level), sizes(sample, chosen.build())?))
     };
-    let judged = |((encoding, level), sizes): (Way, Vec<i64>)| {
+    for ((encoding, level), sizes) in map_all(n_threads, ways, try_out)? {
         let weight = if level == fast { 1.0 } else { 1.0 + MIN_SAVING };
         for ((best, column), size) in best.iter_mut().zip(columns).zip(sizes) {
             if is_fit(column, encoding) && size as f64 * weight < best.0 {
                 *best = (size as f64 * weight, (encoding, level));
             }
         }
-        Ok::<_, Error>(())
-    };
-    map_in_order(n_threads, || Ok(ways.next()), tried, judged)?;
+    }
     let chosen = columns.iter().zip(best).fold(base(asked), |builder, (column, (_, (encoding, level)))| {
         with(builder, column.path(), encoding).set_column_compression(column.path().clone(), Compression::ZSTD(level))
     });

@@ -1,11 +1,12 @@
 //! `baler parquet decode`.
 
-use super::files::{Shared, Table, parallel, share_threads, write_whole};
+use super::files::{Shared, Table, share_threads, write_whole};
 use crate::args::ThreadArgs;
-use crate::failure::{InFile, Result};
+use crate::failure::{Failure, InFile, Result};
 use crate::outcome::{Outcome, bytes};
 use baler_arrow::Documents;
 use baler_arrow::parquet::{FileOptions, decode_file};
+use baler_codec::standalone::map_all;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ impl DecodeArgs {
         let table = Table::new(&self.input, &self.output)?;
         let progress = Shared::new("decoding", table.input_bytes(), quiet);
         let (of_files, n_threads) = share_threads(self.threads.n_threads(), table.pairs.len());
-        let done = parallel(&table.pairs, of_files, &|pair| {
+        let done = map_all(of_files, &table.pairs, |pair| {
             let changed = |path: &std::path::Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
             // Under its name a file is whole: one that is newer than its source was finished by an earlier run.
             if table.is_folder && !self.force && changed(&pair.output) > changed(&pair.input) {
@@ -46,7 +47,7 @@ impl DecodeArgs {
                 decode_file(&pair.input, file, &Documents::beside(&pair.input), &options, &|_| {}).in_file(&pair.input)
             })?;
             progress.add(pair.bytes);
-            Ok((report.n_rows, true))
+            Ok::<_, Failure>((report.n_rows, true))
         })?;
         let rows: u64 = done.iter().map(|d| d.0).sum();
         let before = done.iter().filter(|d| !d.1).count();

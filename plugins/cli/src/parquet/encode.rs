@@ -1,6 +1,6 @@
 //! `baler parquet encode`.
 
-use super::files::{Pair, Shared, Table, fingerprint, parallel, remove_unfinished, share_threads, write_whole};
+use super::files::{Pair, Shared, Table, fingerprint, remove_unfinished, share_threads, write_whole};
 use crate::args::ThreadArgs;
 use crate::failure::{Failure, InFile, Result};
 use crate::outcome::{Outcome, bytes, ratio};
@@ -11,6 +11,7 @@ use baler_arrow::parquet::{
 use baler_arrow::{
     Column, Document, Documents, FOLDER, LeftOut, Limit, Mode, Options, Ranges, mantissa_bits, parse_limit, plan,
 };
+use baler_codec::standalone::map_all;
 use baler_codec::{Bound, ValueQuantiser};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -133,7 +134,7 @@ impl EncodeArgs {
         let table = Table::new(&self.input, &self.output)?;
         let options = self.options(&table)?;
         let n_threads = self.threads.n_threads();
-        let each = parallel(&table.pairs, n_threads, &|pair| ranges_of_file(&pair.input).in_file(&pair.input))?;
+        let each = map_all(n_threads, &table.pairs, |pair| ranges_of_file(&pair.input).in_file(&pair.input))?;
         let mut ranges = Ranges::default();
         each.iter().for_each(|r| ranges.merge(r));
         let (document, left_out) = match earlier_document(&table, &options.request(), &ranges) {
@@ -145,7 +146,7 @@ impl EncodeArgs {
         saved.parent().iter().for_each(|folder| remove_unfinished(folder, &saved));
         let progress = Shared::new("encoding", table.input_bytes(), quiet);
         let (of_files, of_groups) = share_threads(n_threads, table.pairs.len());
-        let done = parallel(&table.pairs, of_files, &|pair| self.one(pair, &table, &document, of_groups, &progress))?;
+        let done = map_all(of_files, &table.pairs, |pair| self.one(pair, &table, &document, of_groups, &progress))?;
         let n_done_before = done.iter().filter(|d| !d.is_new).count();
         let (before, after) = (table.input_bytes(), done.iter().map(|d| d.bytes).sum::<u64>());
         let rows: u64 = done.iter().map(|d| d.n_rows).sum();

@@ -127,41 +127,6 @@ pub fn remove_unfinished(folder: &Path, path: &Path) {
     }
 }
 
-/// Runs `work` for each of `items` on up to `n_threads` threads; stops at the first failure. Results in the order of the
-/// items.
-pub fn parallel<I: Sync, T: Send>(
-    items: &[I],
-    n_threads: usize,
-    work: &(dyn Fn(&I) -> Result<T> + Sync),
-) -> Result<Vec<T>> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let failed = Mutex::new(None::<Failure>);
-    let results: Vec<Mutex<Option<T>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let relaxed = std::sync::atomic::Ordering::Relaxed;
-    std::thread::scope(|scope| {
-        for _ in 0..n_threads.min(items.len()).max(1) {
-            scope.spawn(|| {
-                while failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-                    let i = next.fetch_add(1, relaxed);
-                    let Some(item) = items.get(i) else { return };
-                    match work(item) {
-                        Ok(value) => *results[i].lock().unwrap_or_else(PoisonError::into_inner) = Some(value),
-                        Err(e) => {
-                            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(failure) => Err(failure),
-        None => {
-            Ok(results.into_iter().filter_map(|r| r.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
-        }
-    }
-}
-
 /// A progress bar for several threads.
 pub struct Shared(Mutex<Progress>);
 
@@ -200,12 +165,5 @@ mod tests {
         assert_eq!(table.partition_columns.into_iter().collect::<Vec<_>>(), ["month", "year"]);
         assert!(Table::new(&lake, &lake.join("inside")).is_err());
         assert!(Table::new(&lake.join("_log/none"), &lake).is_err());
-    }
-
-    #[test]
-    fn the_first_failure_stops_the_work() {
-        let items: Vec<usize> = (0..100).collect();
-        assert_eq!(parallel(&items, 3, &|&i| Ok(i * 2)).unwrap(), (0..100).map(|i| i * 2).collect::<Vec<_>>());
-        assert!(parallel(&items, 3, &|&i| if i == 7 { Err(Failure::runtime("seven")) } else { Ok(i) }).is_err());
     }
 }

@@ -1,11 +1,12 @@
 //! `baler parquet verify`.
 
-use super::files::{Shared, Table, parallel};
+use super::files::{Shared, Table};
 use crate::args::ThreadArgs;
 use crate::failure::{Code, Failure, InFile, Result};
 use crate::outcome::Outcome;
 use baler_arrow::parquet::{ColumnCheck, verify_files};
 use baler_arrow::{Limit, Ranges};
+use baler_codec::standalone::map_all;
 use baler_codec::{Bound, Check, ValueQuantiser};
 use clap::Args;
 use serde_json::json;
@@ -29,10 +30,10 @@ impl VerifyArgs {
     pub fn run(&self, quiet: bool) -> Result<Outcome> {
         let table = Table::new(&self.original, &self.encoded)?;
         let progress = Shared::new("verifying", table.input_bytes(), quiet);
-        let found = parallel(&table.pairs, self.threads.n_threads(), &|pair| {
+        let found = map_all(self.threads.n_threads(), &table.pairs, |pair| {
             let found = verify_files(&pair.input, &pair.output).in_file(&pair.output)?;
             progress.add(pair.bytes);
-            Ok(found)
+            Ok::<_, Failure>(found)
         })?;
         let mut ranges = Ranges::default();
         let mut columns: BTreeMap<String, ColumnCheck> = BTreeMap::new();
