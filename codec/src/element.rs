@@ -32,6 +32,16 @@ impl<'a> Elements<'a> {
         u64::from_le_bytes(word)
     }
 
+    /// The bytes of some rows: of `n` elements from each of `starts`.
+    pub fn of_rows(&self, starts: &[usize], n: usize) -> Vec<u8> {
+        let size = self.dtype.size_bytes();
+        let mut bytes = Vec::with_capacity(starts.len() * n * size);
+        for start in starts {
+            bytes.extend_from_slice(&self.bytes[start * size..][..n * size]);
+        }
+        bytes
+    }
+
     /// All elements of an integer dtype, in an order-preserving signed width that holds any of them.
     pub fn to_ints(self) -> Ints {
         match self.dtype {

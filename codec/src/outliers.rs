@@ -47,7 +47,7 @@ impl TileScores {
 }
 
 /// Scores the tiles of an array: `values` holds `params.shape` elements of `params.dtype` in C order and
-/// `params.byte_order`; `params.fill` counts as a gap. Gaps have no part in a tile's error. Nothing else of `params` is
+/// `params.byte_order`; `params.fill` and `params.padding` count as gaps. Gaps have no part in a tile's error. Nothing else of `params` is
 /// used; of `registry` what runs encoders.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn score_tiles(bundle: &Bundle, params: &Params, values: &[u8], registry: &R
     let mut canonical = values.to_vec();
     swap_order(&mut canonical, params.dtype, params.byte_order);
     let elements = Elements::new(params.dtype, &canonical);
-    let specials = Specials::find(elements, params.fill_bits());
+    let specials = Specials::find(elements, &params.gaps());
     let (shape, promise, effort) = (&params.shape[..], Promise::None, params.effort);
     let part = Part { elements, shape, specials: &specials, promise, effort, keep_outliers: true };
     EncoderSide::score_all(bundle, registry, &part).map(|(lattice, scores)| TileScores {

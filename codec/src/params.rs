@@ -3,6 +3,7 @@
 use crate::bundle::BundleId;
 use crate::candidate;
 use crate::error::{Error, Result};
+use crate::special::Gaps;
 use std::fmt;
 
 /// The element type of an array. The numbers reach disk: never reuse or reorder them.
@@ -300,6 +301,10 @@ pub struct Params {
     /// A declared fill value, as the bytes of one element in `byte_order`: restored bit for bit, and left out of
     /// ranges.
     pub fill: Option<Vec<u8>>,
+    /// How many of the last entries along each axis are padding, as HDF5 puts around a chunk that sticks out of its
+    /// dataset: zeros there are restored bit for bit and left out of ranges, as those that are not there are values. Empty:
+    /// no padding.
+    pub padding: Vec<usize>,
     /// Which models take part.
     pub model: ModelChoice,
     /// How long to search.
@@ -330,6 +335,7 @@ impl Params {
             per_column: false,
             column_bounds: Vec::new(),
             fill: None,
+            padding: Vec::new(),
             model: ModelChoice::Auto,
             effort: Effort::Default,
             candidates: Candidates::default(),
@@ -372,8 +378,28 @@ impl Params {
         }
     }
 
+    /// What of the array no bound is meant of.
+    pub(crate) fn gaps(&self) -> Gaps {
+        Gaps::new(self.fill_bits(), &self.shape, &self.padding)
+    }
+
+    /// The same of one column of a table.
+    pub(crate) fn gaps_of_column(&self, column: usize) -> Gaps {
+        let (Some((&n_columns, rows)), Some((&n_padding, padding))) =
+            (self.shape.split_last(), self.padding.split_last())
+        else {
+            return Gaps::of_value(self.fill_bits());
+        };
+        if column + n_padding >= n_columns {
+            // All of the column.
+            let n_rows = rows.iter().product();
+            return Gaps::new(self.fill_bits(), &[n_rows], &[n_rows]);
+        }
+        Gaps::new(self.fill_bits(), rows, padding)
+    }
+
     /// The bits of the declared fill value, whatever the byte order.
-    pub(crate) fn fill_bits(&self) -> Option<u64> {
+    fn fill_bits(&self) -> Option<u64> {
         let mut bytes = self.fill.clone()?;
         if self.byte_order == ByteOrder::Big {
             bytes.reverse();
@@ -403,6 +429,14 @@ impl Params {
                 fill.len(),
                 self.dtype.size_bytes(),
                 self.dtype
+            )));
+        }
+        if !self.padding.is_empty()
+            && (self.padding.len() != self.shape.len() || self.padding.iter().zip(&self.shape).any(|(p, n)| p > n))
+        {
+            return Err(Error::invalid(format!(
+                "padding {:?}: expected no more than each axis has of shape {:?}, or nothing",
+                self.padding, self.shape
             )));
         }
         if self.keep_outliers == Some(true)

@@ -1,4 +1,4 @@
-//! Values that no bound is defined for: NaN, infinities, -0.0 and the declared fill value.
+//! Values that no bound is defined for: NaN, infinities, -0.0, the declared fill value and the zeros of padding.
 //!
 //! They are taken out before quantisation and put back bit for bit. The few most common bit patterns get a class each in
 //! a run-length map; any other is left to the exceptions, which keep exact bits too.
@@ -13,6 +13,68 @@ use crate::wire::{Reader, Writer};
 /// At most this many patterns have a class.
 const MAX_PATTERNS: usize = 15;
 
+/// What of an array no bound is meant of, beside what no array can be asked to keep a bound for: a declared value wherever
+/// it occurs, and zeros in the padding behind the last entries of its axes.
+pub(crate) struct Gaps {
+    fill: Option<u64>,
+    shape: Vec<usize>,
+    /// Entries of each axis; empty where there is none.
+    padding: Vec<usize>,
+}
+
+impl Gaps {
+    /// `fill` holds the bits of the declared value, which is what padding consists of where there is one; `padding` is
+    /// empty or as long as `shape`.
+    pub fn new(fill: Option<u64>, shape: &[usize], padding: &[usize]) -> Self {
+        let mut gaps = Self::of_value(fill);
+        if fill.is_none() && padding.iter().any(|&n| n > 0) {
+            (gaps.shape, gaps.padding) = (shape.to_vec(), padding.to_vec());
+        }
+        gaps
+    }
+
+    /// Without padding.
+    pub fn of_value(fill: Option<u64>) -> Self {
+        Self { fill, shape: Vec::new(), padding: Vec::new() }
+    }
+
+    pub fn without_padding(&self) -> Self {
+        Self::of_value(self.fill)
+    }
+
+    /// Where there is padding: empty, or whether each value lies in it.
+    fn padded(&self) -> Vec<bool> {
+        let (Some((&row, outer)), Some((&n_last, n_outer))) = (self.shape.split_last(), self.padding.split_last())
+        else {
+            return Vec::new();
+        };
+        let mut padded = vec![false; self.shape.iter().product()];
+        for (r, values) in padded.chunks_exact_mut(row.max(1)).enumerate() {
+            let mut rest = r;
+            let is_outside = outer.iter().zip(n_outer).rev().any(|(&extent, &n)| {
+                let at = rest % extent;
+                rest /= extent;
+                at + n >= extent
+            });
+            let first = if is_outside { 0 } else { row - n_last };
+            values[first..].fill(true);
+        }
+        padded
+    }
+
+    /// Tells of a value's place and bits whether it is special.
+    pub fn test(&self, dtype: Dtype) -> impl Fn(usize, u64) -> bool + use<> {
+        let is_special = special_test(dtype, self.fill);
+        let padded = self.padded();
+        move |i, bits| is_special(bits) || (bits == 0 && padded.get(i) == Some(&true))
+    }
+
+    /// Whether there is a special value at all; where there is padding there may be.
+    pub fn any(&self, elements: Elements<'_>) -> bool {
+        !self.padding.is_empty() || has_any(elements, self.fill)
+    }
+}
+
 /// Where the special values are, and what they are.
 #[derive(Default)]
 pub(crate) struct Specials {
@@ -23,33 +85,42 @@ pub(crate) struct Specials {
 }
 
 impl Specials {
-    /// Finds the special values. `fill` holds the bits of the declared fill value.
-    pub fn find(elements: Elements<'_>, fill: Option<u64>) -> Self {
-        if !has_any(elements, fill) {
+    /// Finds the special values.
+    pub fn find(elements: Elements<'_>, gaps: &Gaps) -> Self {
+        if !gaps.any(elements) {
             return Self::default();
         }
-        let n = elements.len();
-        let is_special = special_test(elements.dtype, fill);
-        // The fill value always has a class: nothing but this map tells it from ordinary values.
-        let mut counts: Vec<(u64, usize)> = fill.map(|bits| (bits, 0)).into_iter().collect();
-        for i in 0..n {
-            let bits = elements.bits(i);
-            if is_special(bits) {
-                if let Some((_, count)) = counts.iter_mut().find(|(b, _)| *b == bits) {
-                    *count += 1;
-                } else if counts.len() < 4 * MAX_PATTERNS {
-                    counts.push((bits, 1));
-                }
+        let is_special = gaps.test(elements.dtype);
+        let special =
+            || (0..elements.len()).map(|i| (i, elements.bits(i))).map(|(i, bits)| (is_special(i, bits), bits));
+        // What is special by declaration always has a class: nothing but this map tells it from ordinary values.
+        let declared = if gaps.padding.is_empty() { gaps.fill } else { Some(0) };
+        let mut counts: Vec<(u64, usize)> = declared.map(|bits| (bits, 0)).into_iter().collect();
+        for (_, bits) in special().filter(|s| s.0) {
+            if let Some((_, count)) = counts.iter_mut().find(|(b, _)| *b == bits) {
+                *count += 1;
+            } else if counts.len() < 4 * MAX_PATTERNS {
+                counts.push((bits, 1));
             }
         }
         // Stable: equal counts keep the order of first appearance, so that the same input gives the same stream.
-        counts.sort_by_key(|&(bits, count)| (Some(bits) != fill, std::cmp::Reverse(count)));
+        counts.sort_by_key(|&(bits, count)| (Some(bits) != declared, std::cmp::Reverse(count)));
         counts.retain(|&(_, count)| count > 0);
         counts.truncate(MAX_PATTERNS);
         let patterns: Vec<u64> = counts.iter().map(|&(b, _)| b).collect();
         let class_of = |bits| patterns.iter().position(|&p| p == bits).map_or(0, |k| k as u8 + 1);
-        let classes = (0..n).map(|i| elements.bits(i)).map(|b| if is_special(b) { class_of(b) } else { 0 }).collect();
+        let classes = special().map(|(is_special, bits)| if is_special { class_of(bits) } else { 0 }).collect();
         Self { patterns, classes }
+    }
+
+    /// Those of some rows, of `n` values from each of `starts`.
+    pub fn of_rows(&self, starts: &[usize], n: usize) -> Self {
+        let rows = starts.iter().filter_map(|&start| self.classes.get(start..start + n));
+        let classes: Vec<u8> = rows.flatten().copied().collect();
+        match classes.iter().max() {
+            None | Some(0) => Self::default(),
+            Some(&last) => Self { patterns: self.patterns[..usize::from(last)].to_vec(), classes },
+        }
     }
 
     /// Whether value `i` is taken out.
@@ -108,7 +179,7 @@ impl Specials {
 }
 
 /// Whether there is a special value at all.
-pub(crate) fn has_any(elements: Elements<'_>, fill: Option<u64>) -> bool {
+fn has_any(elements: Elements<'_>, fill: Option<u64>) -> bool {
     struct Any<'a, F, const N: usize> {
         bytes: &'a [u8],
         is_special: F,

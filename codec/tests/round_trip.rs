@@ -92,6 +92,50 @@ fn special_values_come_back_bit_for_bit_under_every_bound() {
     }
 }
 
+/// Padding is no part of ranges and comes back as it was; zeros elsewhere are values like others.
+#[test]
+fn padding_is_no_value() {
+    let (shape, padding) = ([50, 70], vec![7, 13]);
+    let is_padded = |i: usize| i / 70 >= 43 || i % 70 >= 57;
+    let value = |i: usize| if i % 9 == 4 { 0.0 } else { 1000.0 + (i as f32 * 0.01).sin() };
+    for is_elsewhere in [false, true] {
+        let values: Vec<f32> = (0..50 * 70)
+            .map(|i| {
+                if is_padded(i) {
+                    0.0
+                } else if is_elsewhere {
+                    value(i)
+                } else {
+                    value(i).max(1000.0)
+                }
+            })
+            .collect();
+        let original: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        for effort in [Effort::Fast, Effort::Default, Effort::Max] {
+            for per_column in [false, true] {
+                let mut params = Params::new(Dtype::F32, &shape, Bound::Rel(1e-2));
+                (params.effort, params.per_column, params.padding) = (effort, per_column, padding.clone());
+                let chunk = encode(&params, &original, &Registry::new()).unwrap();
+                let back = decode(&chunk, &Registry::new(), &Limits::default()).unwrap().values;
+                let back: Vec<f32> = back.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+                assert!((0..back.len()).all(|i| !is_padded(i) || back[i].to_bits() == 0), "{effort:?} {per_column}");
+                // The range is 1 without zeros and 1001 with them.
+                let errors = (0..back.len()).map(|i| (back[i] - values[i]).abs());
+                let most = errors.fold(0.0, f32::max);
+                let expected = if is_elsewhere { 0.5..=10.01 } else { 1e-3..=1e-2 };
+                assert!(expected.contains(&most), "{effort:?} {per_column} {is_elsewhere}: {most}");
+            }
+        }
+    }
+    let refuse = |padding: Vec<usize>| {
+        let mut params = Params::new(Dtype::F32, &[2, 3], Bound::Rel(1e-2));
+        params.padding = padding;
+        encode(&params, &[0; 24], &Registry::new()).unwrap_err().to_string()
+    };
+    assert!(refuse(vec![1]).contains("padding [1]"));
+    assert!(refuse(vec![0, 4]).contains("padding [0, 4]"));
+}
+
 /// Loose bounds on waves with a little noise, in every form that wavelets take: ranks, odd and short extents, masks.
 #[test]
 fn wavelets_keep_the_bound() {

@@ -4,7 +4,6 @@ use super::{Promise, within_abs, within_pw_rel};
 use crate::element::{Elements, swap_order};
 use crate::error::{Error, Result};
 use crate::params::{Bound, Params};
-use crate::special::special_test;
 
 /// What [`check`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,13 +46,13 @@ pub fn check(params: &Params, original: &[u8], decoded: &[u8]) -> Result<Check> 
     let (mut original, mut decoded) = (original.to_vec(), decoded.to_vec());
     swap_order(&mut original, params.dtype, params.byte_order);
     swap_order(&mut decoded, params.dtype, params.byte_order);
-    let fill = params.fill_bits();
+    let is_special = params.gaps().test(params.dtype);
     // An empty array may still claim billions of columns.
     let n_columns =
         if params.per_column && expected > 0 { params.shape.last().copied().unwrap_or(1).max(1) } else { 1 };
     let mut total = Check::default();
     for column in 0..n_columns {
-        check_column(params, &original, &decoded, fill, column, n_columns, &mut total);
+        check_column(params, &original, &decoded, &is_special, column, n_columns, &mut total);
     }
     Ok(total)
 }
@@ -62,17 +61,16 @@ fn check_column(
     params: &Params,
     original: &[u8],
     decoded: &[u8],
-    fill: Option<u64>,
+    is_special: &impl Fn(usize, u64) -> bool,
     column: usize,
     n_columns: usize,
     total: &mut Check,
 ) {
     let (a, b) = (Elements::new(params.dtype, original), Elements::new(params.dtype, decoded));
-    let is_special = special_test(params.dtype, fill);
     let positions = || (column..a.len()).step_by(n_columns);
     let value = |e: Elements<'_>, i: usize| e.value(i);
     let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    for i in positions().filter(|&i| !is_special(a.bits(i))) {
+    for i in positions().filter(|&i| !is_special(i, a.bits(i))) {
         min = min.min(value(a, i));
         max = max.max(value(a, i));
     }
@@ -86,7 +84,7 @@ fn check_column(
     for i in positions() {
         total.n_values += 1;
         let (x_bits, y_bits) = (a.bits(i), b.bits(i));
-        if is_special(x_bits) {
+        if is_special(i, x_bits) {
             if x_bits != y_bits && params.bound != Bound::Latent {
                 broken(i, total);
             }

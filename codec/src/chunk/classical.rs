@@ -9,7 +9,6 @@ use crate::element::Elements;
 use crate::params::{Candidates, Effort};
 use crate::predict::lorenzo::working_extents;
 use crate::quantize::{Quantised, quantise};
-use crate::special::Specials;
 
 /// One of the candidates.
 pub(super) struct Classical {
@@ -138,9 +137,11 @@ fn smallest_of_block(
     place: (usize, usize),
     is_middle: bool,
 ) -> Option<Vec<&'static Classical>> {
-    let (bytes, shape) = sample(part, place);
+    let (starts, shape) = sample(part, place);
+    let row = shape.last().map_or(1, |&e| e);
+    let bytes = part.elements.of_rows(&starts, row);
     let elements = Elements::new(part.dtype(), &bytes);
-    let specials = Specials::find(elements, part.specials.patterns.first().copied());
+    let specials = part.specials.of_rows(&starts, row);
     let scale = part.n_values() as f64 / elements.len() as f64;
     let whole = part.elements.bytes.len();
     let part = Part { elements, shape: &shape, specials: &specials, ..*part };
@@ -187,8 +188,8 @@ fn smallest_of_block(
     (!near.is_empty()).then_some(near)
 }
 
-/// A block of some ten thousand values, as even as the part allows: its bytes and its shape.
-fn sample(part: &Part<'_>, (nth, of): (usize, usize)) -> (Vec<u8>, Vec<usize>) {
+/// A block of some ten thousand values, as even as the part allows: where its rows start, and its shape.
+fn sample(part: &Part<'_>, (nth, of): (usize, usize)) -> (Vec<usize>, Vec<usize>) {
     let extents = working_extents(part.shape);
     // Along one axis a block sees least.
     let (share, least) = if extents.len() == 1 { (4, 1 << 13) } else { (16, 1 << 12) };
@@ -200,21 +201,18 @@ fn sample(part: &Part<'_>, (nth, of): (usize, usize)) -> (Vec<u8>, Vec<usize>) {
         let longest = (0..cut.len()).max_by_key(|&a| length(a)).expect("there are axes");
         cut[longest] = cut[longest].div_ceil(2);
     }
-    let size = part.dtype().size_bytes();
-    let row = cut.last().map_or(1, |&e| e) * size;
-    let mut bytes = Vec::with_capacity(cut.iter().product::<usize>() * size);
     let n_rows: usize = cut.iter().rev().skip(1).product();
-    for r in 0..n_rows {
-        let (mut rest, mut stride, mut start) = (r, 1, 0);
+    let start_of = |row: usize| {
+        let (mut rest, mut stride, mut start) = (row, 1, 0);
         for axis in (0..cut.len()).rev() {
             let at = if axis + 1 == cut.len() { 0 } else { rest % cut[axis] };
             rest = if axis + 1 == cut.len() { rest } else { rest / cut[axis] };
             start += (at + (extents[axis] - cut[axis]) * nth / of) * stride;
             stride *= extents[axis];
         }
-        bytes.extend_from_slice(&part.elements.bytes[start * size..][..row]);
-    }
-    (bytes, cut)
+        start
+    };
+    ((0..n_rows).map(start_of).collect(), cut)
 }
 
 /// Whether the lossless numbers may beat what is there, judged from some of them: values with few digits or steps of

@@ -13,7 +13,7 @@ use crate::predict::stream::{self, Ints};
 use crate::quantize::{Quantised, quantise};
 use crate::related::conditional::{self, Kind, Plan, Survey};
 use crate::related::{self, Columns, Decoded, Formula};
-use crate::special::Specials;
+use crate::special::{Gaps, Specials};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -145,8 +145,9 @@ pub(super) fn encode(
             .into_iter()
             .enumerate()
             .map(|(c, bytes)| {
-                let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes));
-                auction.part(&bytes, rows, promise, n_columns == 1)
+                let gaps = auction.params.gaps_of_column(c);
+                let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, &bytes, &gaps));
+                auction.part(&bytes, rows, &gaps, promise, n_columns == 1)
             })
             .collect();
     }
@@ -155,8 +156,9 @@ pub(super) fn encode(
         .iter()
         .enumerate()
         .map(|(c, bytes)| {
-            let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, bytes));
-            let specials = auction.specials(bytes);
+            let gaps = auction.params.gaps_of_column(c);
+            let promise = promise.unwrap_or_else(|| auction.promise_of_column(c, bytes, &gaps));
+            let specials = auction.specials(bytes, &gaps, promise);
             let elements = Elements::new(dtype, bytes);
             let quantised = quantise_column(elements, &specials, promise);
             let column = Column { promise, specials, quantised };
@@ -243,7 +245,7 @@ fn quantise_column(elements: Elements<'_>, specials: &Specials, promise: Promise
     let size = elements.dtype.size_bytes();
     let some: Vec<u8> = rows.iter().flat_map(|&row| &elements.bytes[row * size..][..size]).copied().collect();
     let some = Elements::new(elements.dtype, &some);
-    let exact = quantise(some, &Specials::find(some, None), Promise::Exact);
+    let exact = quantise(some, &Specials::find(some, &Gaps::of_value(None)), Promise::Exact);
     let bits_of_rows = |quantised: &Quantised| spacing_bits(rows.iter().map(|&row| quantised.q.get(row)).collect());
     let bits = bits_of_rows(&quantised);
     if spacing_bits((0..rows.len()).map(|k| exact.q.get(k)).collect()) >= bits {

@@ -18,7 +18,7 @@ use crate::params::{Bound, Effort, ModelChoice, Params};
 use crate::quantize::{Quantised, quantise};
 use crate::registry::Registry;
 use crate::related::Formula;
-use crate::special::{self, Specials};
+use crate::special::{Gaps, Specials};
 use crate::wire::Writer;
 use std::sync::Arc;
 
@@ -177,10 +177,10 @@ impl Auction<'_> {
             let n_columns = *params.shape.last().unwrap_or(&1);
             let rows = &params.shape[..params.shape.len() - 1];
             // A bound that is meant of the whole array is resolved before the columns part.
-            let promise = if params.per_column { None } else { Some(self.promise(self.canonical)) };
+            let promise = if params.per_column { None } else { Some(self.promise()) };
             winners = table::encode(self, n_columns, rows, promise)?;
         } else {
-            winners.push(self.part(self.canonical, &params.shape, self.promise(self.canonical), true)?);
+            winners.push(self.part(self.canonical, &params.shape, &params.gaps(), self.promise(), true)?);
         }
         let model = winners.iter().find_map(|w| w.model.clone());
         let header = Header {
@@ -206,36 +206,46 @@ impl Auction<'_> {
         Ok(out.bytes)
     }
 
-    pub(super) fn specials(&self, bytes: &[u8]) -> Specials {
-        Specials::find(Elements::new(self.params.dtype, bytes), self.params.fill_bits())
+    /// The special values among these, of which `gaps` tells, under a promise.
+    pub(super) fn specials(&self, bytes: &[u8], gaps: &Gaps, promise: Promise) -> Specials {
+        let dtype = self.params.dtype;
+        let is_exact = match promise {
+            Promise::Exact => true,
+            Promise::Abs(abs) => !dtype.is_float() && abs < 1.0,
+            _ => false,
+        };
+        let elements = Elements::new(dtype, bytes);
+        // Zeros come back as such by themselves.
+        if is_exact { Specials::find(elements, &gaps.without_padding()) } else { Specials::find(elements, gaps) }
     }
 
-    /// The bound of the array resolved against these values.
-    pub(super) fn promise(&self, bytes: &[u8]) -> Promise {
-        self.promise_of(self.params.bound, bytes)
+    /// The bound of the array resolved against its values.
+    fn promise(&self) -> Promise {
+        self.promise_of(self.params.bound, self.canonical, &self.params.gaps())
     }
 
     /// The bound of a column resolved against its values.
-    pub(super) fn promise_of_column(&self, column: usize, bytes: &[u8]) -> Promise {
-        self.promise_of(self.params.bound_of(column), bytes)
+    pub(super) fn promise_of_column(&self, column: usize, bytes: &[u8], gaps: &Gaps) -> Promise {
+        self.promise_of(self.params.bound_of(column), bytes, gaps)
     }
 
-    fn promise_of(&self, bound: Bound, bytes: &[u8]) -> Promise {
+    fn promise_of(&self, bound: Bound, bytes: &[u8], gaps: &Gaps) -> Promise {
         if !matches!(bound, Bound::Rel(_) | Bound::Psnr(_)) {
             return Promise::resolve(bound, 0.0, 0.0);
         }
         let elements = Elements::new(self.params.dtype, bytes);
-        let fill = self.params.fill_bits();
-        let has_special = special::has_any(elements, fill);
-        let is_special = special::special_test(self.params.dtype, fill);
+        let has_special = gaps.any(elements);
+        let is_special = gaps.test(self.params.dtype);
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
         let mut values = [0.0; 2048];
-        for bytes in bytes.chunks(values.len() * self.params.dtype.size_bytes()) {
+        for (bytes, first) in
+            bytes.chunks(values.len() * self.params.dtype.size_bytes()).zip((0..).step_by(values.len()))
+        {
             let elements = Elements::new(self.params.dtype, bytes);
             let values = &mut values[..elements.len()];
             elements.read_numbers(values);
             if has_special {
-                for (_, v) in values.iter_mut().enumerate().filter(|&(i, _)| is_special(elements.bits(i))) {
+                for (_, v) in values.iter_mut().enumerate().filter(|&(i, _)| is_special(first + i, elements.bits(i))) {
                     *v = f64::NAN;
                 }
             }
@@ -264,9 +274,10 @@ impl Auction<'_> {
         let n_sample = n_rows.min(SAMPLE_ROWS);
         let start = (n_rows - n_sample) / 2 * row_bytes;
         let rows = &self.canonical[start..start + n_sample * row_bytes];
-        let promise = self.promise(self.canonical);
+        let promise = self.promise();
+        let gaps = params.gaps().without_padding();
         let bytes = |bytes: &[u8], shape: &[usize]| {
-            let specials = self.specials(bytes);
+            let specials = self.specials(bytes, &gaps, promise);
             let elements = Elements::new(params.dtype, bytes);
             let part =
                 Part { elements, shape, specials: &specials, promise, effort: Effort::Fast, keep_outliers: false };
@@ -285,10 +296,17 @@ impl Auction<'_> {
     }
 
     /// Holds the auction for one part.
-    pub(super) fn part(&self, bytes: &[u8], shape: &[usize], promise: Promise, models_allowed: bool) -> Result<Winner> {
+    pub(super) fn part(
+        &self,
+        bytes: &[u8],
+        shape: &[usize],
+        gaps: &Gaps,
+        promise: Promise,
+        models_allowed: bool,
+    ) -> Result<Winner> {
         let params = self.params;
         let elements = Elements::new(params.dtype, bytes);
-        let specials = self.specials(bytes);
+        let specials = self.specials(bytes, gaps, promise);
         let keep_outliers = params.keep_outliers.unwrap_or(params.bound == Bound::Latent);
         let part = Part { elements, shape, specials: &specials, promise, effort: params.effort, keep_outliers };
         if promise == Promise::None {

@@ -151,7 +151,7 @@ pub fn case(seed: u64) -> Case {
     }
     let n: usize = shape.iter().product();
     let kind = rng.below(10);
-    let bits = values(&mut rng, dtype, n, kind);
+    let mut bits = values(&mut rng, dtype, n, kind);
     let magnitude = 10f64.powf(rng.unit() * 8.0 - 6.0);
     let bound = match rng.below(6) {
         0 => Bound::Lossless,
@@ -171,6 +171,22 @@ pub fn case(seed: u64) -> Case {
     if n > 0 && rng.below(3) == 0 {
         let fill = bits[rng.below(n as u64) as usize];
         params.fill = Some(to_bytes(dtype, params.byte_order, &[fill]));
+    }
+    // Zeros as HDF5 puts behind the last entries, now and then with a value left among them.
+    if n > 0 && rng.below(4) == 0 {
+        params.padding =
+            shape.iter().map(|&extent| rng.below(extent as u64) as usize * rng.below(2) as usize).collect();
+        for (i, value) in bits.iter_mut().enumerate() {
+            let mut rest = i;
+            let is_padded = shape.iter().zip(&params.padding).rev().any(|(&extent, &n)| {
+                let at = rest % extent;
+                rest /= extent;
+                at + n >= extent
+            });
+            if is_padded && rng.below(1000) > 0 {
+                *value = 0;
+            }
+        }
     }
     let original = to_bytes(dtype, params.byte_order, &bits);
     Case { params, original, kind }

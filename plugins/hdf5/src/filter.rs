@@ -196,30 +196,35 @@ fn chunk_params(request: &Request, values: &[u8]) -> Result<Params> {
             params.shape, params.dtype
         )));
     }
-    if params.fill.is_none() && is_padded(&params.shape, params.dtype.size_bytes(), values) {
-        params.fill = Some(vec![0; params.dtype.size_bytes()]);
+    if params.fill.is_none() && params.bound != Bound::Lossless {
+        params.padding = padding(&params.shape, params.dtype.size_bytes(), values);
     }
     Ok(params)
 }
 
-/// Whether the last entries along some axis are all zero bytes.
+/// How many of the last entries along each axis are all zero bytes.
 ///
 /// A chunk that sticks out of its dataset is padded with the fill value, zero unless a user has set one (then it is
 /// declared in any case), and a filter is not told which chunks these are. Padding must not count in the range that a
 /// bound is relative to; and when the dataset grows into it, it must be the fill value exactly. Where real data ends in
-/// zeros, declaring them a fill value only means that they come back exactly.
-fn is_padded(shape: &[usize], size_bytes: usize, values: &[u8]) -> bool {
+/// zeros, taking them for padding only means that they come back exactly.
+fn padding(shape: &[usize], size_bytes: usize, values: &[u8]) -> Vec<usize> {
+    let mut padding = vec![0; shape.len()];
+    if values.is_empty() {
+        return padding;
+    }
     let mut inner_bytes = size_bytes;
-    !values.is_empty()
-        && shape.iter().rev().any(|&extent| {
-            let block_bytes = inner_bytes * extent;
-            let last_is_zero = extent > 1
-                && values
-                    .chunks_exact(block_bytes)
-                    .all(|block| block[block_bytes - inner_bytes..].iter().all(|&byte| byte == 0));
-            inner_bytes = block_bytes;
-            last_is_zero
-        })
+    for (&extent, n) in shape.iter().zip(&mut padding).rev() {
+        let block_bytes = inner_bytes * extent;
+        let is_zero = |entry: usize| {
+            let mut blocks = values.chunks_exact(block_bytes);
+            blocks.all(|block| block[entry * inner_bytes..][..inner_bytes].iter().all(|&byte| byte == 0))
+        };
+        // Something is left, or this is no padding.
+        *n = (1..extent).rev().take_while(|&entry| is_zero(entry)).count();
+        inner_bytes = block_bytes;
+    }
+    padding
 }
 
 /// The values of a chunk, with models of `registry`; for programs too that read chunks past the filter (`H5Dread_chunk`).
@@ -294,28 +299,34 @@ unsafe fn hand_over(
 
 #[cfg(test)]
 mod tests {
-    use super::is_padded;
+    use super::padding;
 
     #[test]
     fn padding_is_found_along_every_axis() {
         let (shape, size_bytes) = ([3, 4, 5], 2);
         let full = vec![1u8; 3 * 4 * 5 * size_bytes];
-        assert!(!is_padded(&shape, size_bytes, &full));
+        assert_eq!(padding(&shape, size_bytes, &full), [0, 0, 0]);
         for axis in 0..3 {
-            let mut padded = full.clone();
-            for (i, value) in padded.chunks_exact_mut(size_bytes).enumerate() {
-                let index = [i / 20, i / 5 % 4, i % 5];
-                if index[axis] == shape[axis] - 1 {
-                    value.fill(0);
+            for n in 1..=2 {
+                let mut padded = full.clone();
+                for (i, value) in padded.chunks_exact_mut(size_bytes).enumerate() {
+                    let index = [i / 20, i / 5 % 4, i % 5];
+                    if index[axis] >= shape[axis] - n {
+                        value.fill(0);
+                    }
                 }
+                let mut expected = [0; 3];
+                expected[axis] = n;
+                assert_eq!(padding(&shape, size_bytes, &padded), expected);
+                // One value left: no padding.
+                *padded.last_mut().unwrap() = 1;
+                assert_eq!(padding(&shape, size_bytes, &padded), [0, 0, 0], "axis {axis}");
             }
-            assert!(is_padded(&shape, size_bytes, &padded), "axis {axis}");
-            // One value left: no padding.
-            *padded.last_mut().unwrap() = 1;
-            assert!(!is_padded(&shape, size_bytes, &padded), "axis {axis}");
         }
-        assert!(!is_padded(&[1, 1], 1, &[0]));
-        assert!(is_padded(&[2], 1, &[5, 0]));
-        assert!(!is_padded(&[5, 0], 4, &[]));
+        assert_eq!(padding(&[1, 1], 1, &[0]), [0, 0]);
+        assert_eq!(padding(&[2], 1, &[5, 0]), [1]);
+        assert_eq!(padding(&[3, 2], 1, &[0; 6]), [2, 1]);
+        assert_eq!(padding(&[5, 0], 4, &[]), [0, 0]);
+        assert_eq!(padding(&[], 1, &[0]), [0usize; 0]);
     }
 }
