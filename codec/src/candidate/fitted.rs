@@ -2,7 +2,6 @@
 //! lattice of their own, a detector's lookup table), their ranks stand for them.
 
 use super::{Exceptions, Part, Target, occurring};
-use crate::entropy::Int;
 use crate::error::Result;
 use crate::params::Effort;
 use crate::predict::fitted::{self, Weights};
@@ -21,11 +20,11 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
         return None;
     }
     let extents = fitted::extents_of(part.shape);
-    let mut best = Prediction::new(q.clone(), &extents, part);
+    let mut best = Prediction::new(q, &extents, part);
     let occurring = occurring_in(q);
     if !occurring.is_empty() {
         let rank = |&q: &i32| occurring.partition_point(|&v| v < i64::from(q)) as i32;
-        let ranked = Prediction::new(q.iter().map(rank).collect(), &extents, part);
+        let ranked = Prediction::new(&q.iter().map(rank).collect::<Vec<i32>>(), &extents, part);
         // About a byte for each.
         let bits = ranked.bits + 8.0 * occurring.len() as f64;
         if bits < best.bits {
@@ -65,7 +64,7 @@ struct Prediction {
 }
 
 impl Prediction {
-    fn new(q: Vec<i32>, extents: &[usize; MAX_AXES], part: &Part<'_>) -> Self {
+    fn new(q: &[i32], extents: &[usize; MAX_AXES], part: &Part<'_>) -> Self {
         let specials = part.specials;
         let n_samples = match part.effort {
             Effort::Max => 1 << 14,
@@ -73,26 +72,23 @@ impl Prediction {
             // Nothing but what the auction compares.
             Effort::Fast => 1 << 11,
         };
-        let weights = fitted::fit(&q, extents, n_samples, |i| !specials.is_masked(i));
-        let residual = if specials.classes.is_empty() {
-            residual(q, extents, &weights, specials)
-        } else {
-            // Values taken out hold their prediction, which may not fit 32 bits.
-            residual(q.into_iter().map(i64::from).collect(), extents, &weights, specials)
-        };
+        let weights = fitted::fit(q, extents, n_samples, |i| !specials.is_masked(i));
+        let residual = if specials.classes.is_empty() { fitted::residual(q, extents, &weights) } else { None };
+        let residual = residual.map_or_else(|| wide_residual(q, extents, &weights, specials), Ints::I32);
         let bits = residual.bits_per_value() * residual.len() as f64;
         Self { weights, residual, bits, occurring: Vec::new() }
     }
 }
 
-/// What is left of the values.
-fn residual<I: Int>(mut values: Vec<I>, extents: &[usize; MAX_AXES], weights: &Weights, specials: &Specials) -> Ints {
+/// What is left of the values where some are taken out, which hold their prediction, and that may not fit 32 bits.
+fn wide_residual(q: &[i32], extents: &[usize; MAX_AXES], weights: &Weights, specials: &Specials) -> Ints {
+    let mut values: Vec<i64> = q.iter().map(|&q| q.into()).collect();
     let mut residual = Ints::zeros(values.len());
     let Ok(()) = fitted::scan(&mut values, extents, weights, |i, v, prediction| {
         if specials.is_masked(i) {
-            return Ok::<_, Infallible>(I::from_i64(prediction).unwrap_or(v));
+            return Ok::<_, Infallible>(prediction);
         }
-        residual.set(i, v.to_i64().wrapping_sub(prediction));
+        residual.set(i, v.wrapping_sub(prediction));
         Ok(v)
     });
     residual
@@ -101,7 +97,7 @@ fn residual<I: Int>(mut values: Vec<I>, extents: &[usize; MAX_AXES], weights: &W
 /// The integers that occur, rising, if they are few and far between.
 fn occurring_in(q: &[i32]) -> Vec<i64> {
     const MOST: usize = 1 << 14;
-    let some = occurring::find(q.iter().map(|&v| v.into()), MOST.min(q.len() / 8));
+    let some = occurring::find_near(q, MOST.min(q.len() / 8));
     let range = some.last().zip(some.first()).map_or(0, |(max, min)| max - min);
     if (some.len() as i64) * 5 / 4 < range { some } else { Vec::new() }
 }

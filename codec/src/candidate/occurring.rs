@@ -33,6 +33,26 @@ pub(crate) fn find(values: impl Iterator<Item = i64>, most: usize) -> Vec<i64> {
     some
 }
 
+/// The same of integers of a narrow range, in a fraction of the time.
+pub(crate) fn find_near(values: &[i32], most: usize) -> Vec<i64> {
+    const MOST_SLOTS: usize = 1 << 16;
+    let (min, max) = values.iter().fold((i32::MAX, i32::MIN), |(min, max), &v| (min.min(v), max.max(v)));
+    let n_slots = i64::from(max) - i64::from(min) + 1;
+    if n_slots > MOST_SLOTS as i64 {
+        return find(values.iter().map(|&v| v.into()), most);
+    }
+    let mut occurs = vec![false; n_slots.max(0) as usize];
+    for v in values {
+        // Not further from the smallest than the largest is.
+        occurs[v.wrapping_sub(min) as usize] = true;
+    }
+    let n = occurs.iter().map(|&occurs| usize::from(occurs)).sum::<usize>();
+    if n > most {
+        return Vec::new();
+    }
+    (i64::from(min)..).zip(occurs).filter(|(_, occurs)| *occurs).map(|(v, _)| v).collect()
+}
+
 /// The same of integers below `1 << 16`.
 pub(crate) fn find_small(values: &[u64], most: usize) -> Vec<i64> {
     // A bit for each.
@@ -98,4 +118,29 @@ pub(crate) fn read(n: usize, input: &mut Reader<'_>) -> Result<Vec<i64>> {
     }
     gaps.finish("the integers that occur")?;
     Ok(occurring)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_finds_the_same() {
+        let ranges = [(0, 300), (-70, 90), (40_000, 70_000), (-5, 1 << 16), (i32::MIN, i32::MAX)];
+        for (k, (min, max)) in (1u64..).zip(ranges) {
+            let span = i64::from(max) - i64::from(min) + 1;
+            let value = |i: u64| i64::from(min) + (i.wrapping_mul(0x9E37_79B9_7F4A_7C15 * k) >> 33) as i64 % span;
+            let values: Vec<i64> = (0..500).map(value).chain([min, max].map(i64::from)).collect();
+            let narrow: Vec<i32> = values.iter().map(|&v| v as i32).collect();
+            let mut expected = values.clone();
+            expected.sort_unstable();
+            expected.dedup();
+            for most in [expected.len() - 1, expected.len(), 1000] {
+                let expected = if most < expected.len() { &[][..] } else { &expected };
+                assert_eq!(find(values.iter().copied(), most), expected);
+                assert_eq!(find_near(&narrow, most), expected);
+            }
+        }
+        assert_eq!(find_near(&[], 5), []);
+    }
 }

@@ -13,8 +13,8 @@ pub(super) const DEFAULT_LEVEL: i32 = 9;
 
 /// The smallest value, and the bytes that hold every distance from it: 1, 2, 4 or 8.
 fn base_and_width<I: Int>(values: &[I]) -> (i64, usize) {
-    let base = values.iter().min().map_or(0, |v| v.to_i64());
-    let width = match values.iter().max().map_or(0, |v| v.to_i64().wrapping_sub(base) as u64) {
+    let base = values.iter().copied().min().map_or(0, I::to_i64);
+    let width = match values.iter().copied().max().map_or(0, |v| v.to_i64().wrapping_sub(base) as u64) {
         0..=0xff => 1,
         0x100..=0xffff => 2,
         0x1_0000..=0xffff_ffff => 4,
@@ -41,26 +41,38 @@ pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
     const BEGIN_BITS: u32 = 5;
     const TABLE_BITS: u32 = 12;
     /// One in so many.
-    const PART: usize = 16;
+    const PART: usize = 8;
+    /// So many windows tell, however many values are alike.
+    const ENOUGH: usize = 1 << 10;
+    const BLOCK: usize = 256;
     let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    // Of the first few values, as residuals are often of two or three kinds only; in 32 bits, so that many are hashed at once.
+    let begin_of = |values: [I; 4]| {
+        let hash = values.map(|v| (v.to_i64() as u32).wrapping_mul(0x9E37_79B9));
+        hash[0] ^ hash[1].rotate_left(7) ^ hash[2].rotate_left(15) ^ hash[3].rotate_left(23)
+    };
     let mut seen = vec![0u64; 1 << TABLE_BITS];
     let (mut n_windows, mut n_again) = (0, 0);
-    let mut next = values.first().map_or(0, |&v| hash(v));
-    for window in values.windows(WINDOW) {
-        let this = std::mem::replace(&mut next, hash(window[1]));
-        let begin = this ^ next.rotate_left(21);
-        if begin >> (u64::BITS - BEGIN_BITS) != 1 {
-            continue;
+    let n_begins = (values.len() + 1).saturating_sub(WINDOW);
+    for start in (0..n_begins).step_by(BLOCK) {
+        let block = start..n_begins.min(start + BLOCK);
+        let mut begins = [false; BLOCK];
+        let windows = values[start..].array_windows().take(block.len());
+        for (begin, &first) in begins.iter_mut().zip(windows) {
+            *begin = begin_of(first) >> (u32::BITS - BEGIN_BITS) == 1;
         }
-        let whole =
-            window.iter().fold(0u64, |sum, &v| (sum.rotate_left(23) ^ hash(v)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
-        let place = &mut seen[(whole >> (u64::BITS - TABLE_BITS)) as usize];
-        n_again += usize::from(*place == whole);
-        n_windows += 1;
-        *place = whole;
+        for at in block.zip(begins).filter(|&(_, begin)| begin).map(|(at, _)| at) {
+            let window = &values[at..at + WINDOW];
+            let whole =
+                window.iter().fold(0u64, |sum, &v| (sum.rotate_left(23) ^ hash(v)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
+            let place = &mut seen[(whole >> (u64::BITS - TABLE_BITS)) as usize];
+            n_again += usize::from(*place == whole);
+            n_windows += 1;
+            *place = whole;
+        }
     }
     // Values of which hardly any window is one of those may all be alike.
-    n_windows < values.len() >> (BEGIN_BITS + 3) || n_again * PART > n_windows
+    n_windows < (values.len() >> (BEGIN_BITS + 3)).min(ENOUGH) || n_again * PART > n_windows
 }
 
 fn serialise<I: Int>(values: &[I], base: i64, width: usize, planes: bool) -> Vec<u8> {

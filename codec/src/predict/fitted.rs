@@ -230,6 +230,62 @@ impl<I: Int, V: Visit<I>> Kernel for Scan<'_, I, V> {
     }
 }
 
+/// Encoder side: what predictions leave of values that are all known, which need not wait for one another. `None` if that does
+/// not fit 32 bits.
+pub(crate) fn residual(values: &[i32], extents: &[usize; MAX_AXES], weights: &Weights) -> Option<Vec<i32>> {
+    simd::run(Residual { values, extents, weights })
+}
+
+struct Residual<'a> {
+    values: &'a [i32],
+    extents: &'a [usize; MAX_AXES],
+    weights: &'a Weights,
+}
+
+impl Kernel for Residual<'_> {
+    type Output = Option<Vec<i32>>;
+
+    #[inline(always)]
+    fn run(self) -> Option<Vec<i32>> {
+        let Self { values, extents, weights } = self;
+        let walk = Walk::new(extents);
+        let mut all: [RowTaps; N_SETS] = Default::default();
+        for (set, taps) in all.iter_mut().enumerate() {
+            taps.find(&walk, set, &weights[set], None);
+            taps.join_row();
+        }
+        let mut some = RowTaps::default();
+        let mut sums = vec![0i64; extents[3]];
+        let mut residual = vec![0i32; values.len()];
+        let mut fits = true;
+        for (at, row) in rows(extents) {
+            let taps = if walk.has_all(at) {
+                &all[walk.set(at)]
+            } else {
+                some.find(&walk, walk.set(at), &weights[walk.set(at)], Some(at));
+                some.join_row();
+                &some
+            };
+            let inside = walk.inside();
+            taps.sum_rows_before(values, row, inside.clone(), &mut sums);
+            let mut leave = |i: usize, anchor: i64, sum: i64| {
+                let left = i64::from(values[i]).wrapping_sub(anchor.wrapping_add(sum >> FRACTION_BITS));
+                fits &= i64::from(left as i32) == left;
+                left as i32
+            };
+            for x in (0..inside.start).chain(inside.end..extents[3]) {
+                let anchor = walk.anchor(values, at, x, row + x);
+                residual[row + x] = leave(row + x, anchor, taps.sum_near_edge(values, extents[3], x, row + x, anchor));
+            }
+            let there = &mut residual[row + inside.start..row + inside.end];
+            for (left, (x, &sum)) in there.iter_mut().zip(inside.clone().zip(&sums[inside])) {
+                *left = leave(row + x, i64::from(values[row + x - 1]), sum);
+            }
+        }
+        fits.then_some(residual)
+    }
+}
+
 /// One half in units of 2^-[`FRACTION_BITS`].
 pub(crate) const ROUND: i64 = 1 << (FRACTION_BITS - 1);
 
@@ -265,6 +321,12 @@ impl RowTaps {
             self.in_row[0] -= i64::from(weight);
             self.all.push((tap[3], offset, weight));
         }
+    }
+
+    /// Counts the neighbours in the row among the others: for values that are known.
+    fn join_row(&mut self) {
+        // Sums of at most as many weights as there are neighbours, which fit.
+        self.before.extend((1..).zip(self.in_row).map(|(back, weight)| (back, weight as i32)));
     }
 
     /// [`ROUND`] and the products of the neighbours of position `i`, the `x`th of its row.
@@ -415,7 +477,7 @@ impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
                 }
                 let anchor = walk.anchor(values, at, x, i);
                 let difference = |k: usize| values[k].to_i64().wrapping_sub(anchor) as f64;
-                let mut near = [0.0; N_TAPS];
+                let mut near = [0.0; PADDED_TAPS];
                 if inside.contains(&x) {
                     for (v, offset) in near.iter_mut().zip(&offsets[set]) {
                         *v = difference(i - offset);
@@ -425,7 +487,7 @@ impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
                         *v = walk.neighbour(at, x, tap).map_or(0.0, difference);
                     }
                 }
-                sums[set].add(&near[..n_taps(set)], difference(i));
+                sums[set].add(near, difference(i));
             }
             seen[set] += extents[3];
         }
@@ -433,41 +495,84 @@ impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
     }
 }
 
+/// Neighbours that the sums of [`Normal`] have room for: as many as fill vectors.
+const PADDED_TAPS: usize = N_TAPS.next_multiple_of(LANES);
+const LANES: usize = 4;
+
 /// Sums of products for least squares.
 struct Normal {
     n: usize,
-    products: Vec<f64>,
+    /// A row of [`PADDED_TAPS`] for each neighbour, of which those up to itself count.
+    products: Vec<[[f64; LANES]; PADDED_TAPS / LANES]>,
     targets: Vec<f64>,
+    /// Positions not yet added, which is done for some at once: their neighbours, and what is there.
+    near: [[f64; PADDED_TAPS]; BATCH],
+    target: [f64; BATCH],
+    n_waiting: usize,
 }
+
+/// Positions that are added at once. Each sum takes them in turn.
+const BATCH: usize = 4;
 
 impl Normal {
     fn new(n: usize) -> Self {
-        Self { n, products: vec![0.0; n * n], targets: vec![0.0; n] }
+        Self {
+            n,
+            products: vec![[[0.0; LANES]; PADDED_TAPS / LANES]; n],
+            targets: vec![0.0; n],
+            near: [[0.0; PADDED_TAPS]; BATCH],
+            target: [0.0; BATCH],
+            n_waiting: 0,
+        }
     }
 
     #[inline(always)]
-    fn add(&mut self, near: &[f64], target: f64) {
-        // Rare large differences must not decide alone.
-        let energy = near.iter().map(|v| v * v).sum::<f64>() + target * target;
-        if energy == 0.0 {
-            return;
-        }
-        let weight = 1.0 / (1.0 + energy.sqrt());
-        for (i, &v) in near.iter().enumerate() {
-            let scaled = v * weight;
-            for (p, &w) in self.products[i * self.n..=i * self.n + i].iter_mut().zip(near) {
-                *p += scaled * w;
-            }
-            self.targets[i] += scaled * target;
+    fn add(&mut self, near: [f64; PADDED_TAPS], target: f64) {
+        (self.near[self.n_waiting], self.target[self.n_waiting]) = (near, target);
+        self.n_waiting += 1;
+        if self.n_waiting == BATCH {
+            self.add_batch();
         }
     }
 
+    #[inline(always)]
+    fn add_batch(&mut self) {
+        let mut energy = [0.0; BATCH];
+        for k in 0..self.n {
+            for (energy, near) in energy.iter_mut().zip(&self.near) {
+                *energy += near[k] * near[k];
+            }
+        }
+        let mut weights = [0.0; BATCH];
+        for ((weight, energy), target) in weights.iter_mut().zip(energy).zip(self.target) {
+            // Rare large differences must not decide alone.
+            *weight = 1.0 / (1.0 + (energy + target * target).sqrt());
+        }
+        for (i, (row, sum)) in self.products.iter_mut().zip(&mut self.targets).enumerate() {
+            let scaled: [f64; BATCH] = std::array::from_fn(|b| self.near[b][i] * weights[b]);
+            for (scaled, target) in scaled.iter().zip(&self.target) {
+                *sum += scaled * target;
+            }
+            for (start, lanes) in (0..=i).step_by(LANES).zip(row) {
+                for (scaled, near) in scaled.iter().zip(&self.near) {
+                    for (p, w) in lanes.iter_mut().zip(&near[start..start + LANES]) {
+                        *p += scaled * w;
+                    }
+                }
+            }
+        }
+        (self.near, self.target, self.n_waiting) = ([[0.0; PADDED_TAPS]; BATCH], [0.0; BATCH], 0);
+    }
+
     /// Weights in units of 2^-[`FRACTION_BITS`], by Cholesky decomposition with a small ridge.
+    #[inline(always)]
     fn solve(&mut self) -> Vec<i32> {
+        // Positions that are none add zeros.
+        self.add_batch();
         let n = self.n;
-        let trace: f64 = (0..n).map(|i| self.products[i * n + i]).sum();
+        let mut l: Vec<f64> = self.products.iter().flat_map(|row| &row.as_flattened()[..n]).copied().collect();
+        let trace: f64 = (0..n).map(|i| l[i * n + i]).sum();
         let ridge = 1e-6 * trace / n as f64 + f64::MIN_POSITIVE;
-        let l = &mut self.products;
         for i in 0..n {
             l[i * n + i] += ridge;
             for j in 0..=i {
@@ -519,6 +624,9 @@ mod tests {
             let mut decoded = vec![i64::MIN / 3; n];
             let Ok(()) = scan(&mut decoded, &extents, &weights, |i, _, p| Ok::<_, Infallible>(residual[i] + p));
             assert_eq!(decoded, original, "{extents:?}");
+            let known: Vec<i32> = original.iter().map(|&v| v as i32).collect();
+            let left = super::residual(&known, &extents, &weights).unwrap();
+            assert!(left.iter().map(|&r| i64::from(r)).eq(residual.iter().copied()), "{extents:?}");
             let mut narrow: Vec<i32> = residual.iter().map(|&r| r as i32).collect();
             let Ok(()) = scan(&mut narrow, &extents, &weights, |_, r, p| Ok::<_, Infallible>(r + p as i32));
             assert!(narrow.iter().map(|&v| i64::from(v)).eq(original.iter().copied()), "{extents:?}");

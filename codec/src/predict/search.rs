@@ -118,10 +118,15 @@ pub(crate) fn bits_per_value<I: Int>(values: &[I]) -> f64 {
 /// Magnitudes below 16 stand for themselves, then two classes to each power of two; each with either sign.
 const N_CLASSES: usize = 2 * (16 + 2 * 64);
 
+/// Values below this magnitude are counted by themselves.
+const NEAR: i64 = 256;
+
 /// How many values there are of each class.
 pub(crate) struct Distribution {
-    counts: [u32; N_CLASSES],
-    plain_bits: u64,
+    /// Of those near zero, every other one in another table: a count that has just been written is not read again.
+    near: [[u32; 2 * NEAR as usize]; 2],
+    /// Of the others.
+    far: Classes,
     n: usize,
     first: Option<i64>,
     is_constant: bool,
@@ -129,7 +134,8 @@ pub(crate) struct Distribution {
 
 impl Default for Distribution {
     fn default() -> Self {
-        Self { counts: [0; N_CLASSES], plain_bits: 0, n: 0, first: None, is_constant: true }
+        let near = [[0; 2 * NEAR as usize]; 2];
+        Self { near, far: Classes::default(), n: 0, first: None, is_constant: true }
     }
 }
 
@@ -139,18 +145,18 @@ impl Distribution {
         let first = *self.first.get_or_insert(first.to_i64());
         self.is_constant = self.is_constant && values.iter().all(|v| v.to_i64() == first);
         self.n += values.len();
-        for v in values {
-            let v = v.to_i64();
-            let magnitude = v.unsigned_abs();
-            let top = (magnitude | 8).ilog2();
-            let (class, plain_bits) = if magnitude < 16 {
-                (magnitude as usize, 0)
-            } else {
-                (16 + 2 * top as usize + (magnitude >> (top - 1) & 1) as usize, top - 1)
+        let Self { near: [even, odd], far, .. } = self;
+        let mut count =
+            |table: &mut [u32; 2 * NEAR as usize], v: I| match table.get_mut(v.to_i64().wrapping_add(NEAR) as usize) {
+                Some(count) => *count += 1,
+                None => far.add(v.to_i64(), 1),
             };
-            self.plain_bits += u64::from(plain_bits);
-            self.counts[2 * class + usize::from(v < 0)] += 1;
+        let (pairs, rest) = values.as_chunks::<2>();
+        for &[first, second] in pairs {
+            count(even, first);
+            count(odd, second);
         }
+        rest.iter().for_each(|&v| count(even, v));
     }
 
     /// How many values have been added.
@@ -160,7 +166,7 @@ impl Distribution {
 
     /// How many classes there are.
     pub fn n_classes(&self) -> usize {
-        self.counts.iter().filter(|&&count| count > 0).count()
+        self.classes().counts.iter().filter(|&&count| count > 0).count()
     }
 
     /// As the function of this name.
@@ -169,9 +175,46 @@ impl Distribution {
             return 0.0;
         }
         let n = self.n as f64;
-        let used = self.counts.iter().filter(|&&c| c > 0);
+        let Classes { counts, plain_bits } = self.classes();
+        let used = counts.iter().filter(|&&c| c > 0);
         let entropy: f64 = used.map(|&c| f64::from(c) * (n / f64::from(c)).log2()).sum();
-        (entropy + self.plain_bits as f64) / n
+        (entropy + plain_bits as f64) / n
+    }
+
+    fn classes(&self) -> Classes {
+        let mut all = self.far.clone();
+        let [even, odd] = &self.near;
+        for (v, (even, odd)) in (-NEAR..NEAR).zip(even.iter().zip(odd)) {
+            all.add(v, even + odd);
+        }
+        all
+    }
+}
+
+#[derive(Clone)]
+struct Classes {
+    counts: [u32; N_CLASSES],
+    plain_bits: u64,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self { counts: [0; N_CLASSES], plain_bits: 0 }
+    }
+}
+
+impl Classes {
+    /// Counts a value so many times.
+    fn add(&mut self, v: i64, n: u32) {
+        let magnitude = v.unsigned_abs();
+        let top = (magnitude | 8).ilog2();
+        let (class, plain_bits) = if magnitude < 16 {
+            (magnitude as usize, 0)
+        } else {
+            (16 + 2 * top as usize + (magnitude >> (top - 1) & 1) as usize, top - 1)
+        };
+        self.plain_bits += u64::from(plain_bits) * u64::from(n);
+        self.counts[2 * class + usize::from(v < 0)] += n;
     }
 }
 
