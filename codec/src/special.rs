@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::params::Dtype;
 use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
+use std::ops::Range;
 
 /// At most this many patterns have a class.
 const MAX_PATTERNS: usize = 15;
@@ -17,62 +18,76 @@ const MAX_PATTERNS: usize = 15;
 /// it occurs, and zeros in the padding behind the last entries of its axes.
 pub(crate) struct Gaps {
     fill: Option<u64>,
-    shape: Vec<usize>,
-    /// Entries of each axis; empty where there is none.
-    padding: Vec<usize>,
+    /// Where there is padding: whether each value lies in it. Otherwise empty.
+    padded: Vec<bool>,
 }
 
 impl Gaps {
     /// `fill` holds the bits of the declared value, which is what padding consists of where there is one; `padding` is
     /// empty or as long as `shape`.
     pub fn new(fill: Option<u64>, shape: &[usize], padding: &[usize]) -> Self {
-        let mut gaps = Self::of_value(fill);
-        if fill.is_none() && padding.iter().any(|&n| n > 0) {
-            (gaps.shape, gaps.padding) = (shape.to_vec(), padding.to_vec());
-        }
-        gaps
+        let is_padded = fill.is_none() && padding.iter().any(|&n| n > 0);
+        Self { fill, padded: if is_padded { padded(shape, padding) } else { Vec::new() } }
     }
 
     /// Without padding.
     pub fn of_value(fill: Option<u64>) -> Self {
-        Self { fill, shape: Vec::new(), padding: Vec::new() }
+        Self { fill, padded: Vec::new() }
     }
 
     pub fn without_padding(&self) -> Self {
         Self::of_value(self.fill)
     }
 
-    /// Where there is padding: empty, or whether each value lies in it.
-    fn padded(&self) -> Vec<bool> {
-        let (Some((&row, outer)), Some((&n_last, n_outer))) = (self.shape.split_last(), self.padding.split_last())
-        else {
-            return Vec::new();
-        };
-        let mut padded = vec![false; self.shape.iter().product()];
-        for (r, values) in padded.chunks_exact_mut(row.max(1)).enumerate() {
-            let mut rest = r;
-            let is_outside = outer.iter().zip(n_outer).rev().any(|(&extent, &n)| {
-                let at = rest % extent;
-                rest /= extent;
-                at + n >= extent
-            });
-            let first = if is_outside { 0 } else { row - n_last };
-            values[first..].fill(true);
-        }
-        padded
-    }
-
     /// Tells of a value's place and bits whether it is special.
-    pub fn test(&self, dtype: Dtype) -> impl Fn(usize, u64) -> bool + use<> {
+    pub fn test(&self, dtype: Dtype) -> impl Fn(usize, u64) -> bool {
         let is_special = special_test(dtype, self.fill);
-        let padded = self.padded();
-        move |i, bits| is_special(bits) || (bits == 0 && padded.get(i) == Some(&true))
+        move |i, bits| is_special(bits) || (bits == 0 && self.padded.get(i) == Some(&true))
     }
 
-    /// Whether there is a special value at all; where there is padding there may be.
-    pub fn any(&self, elements: Elements<'_>) -> bool {
-        !self.padding.is_empty() || has_any(elements, self.fill)
+    /// Whether there is a special value wherever it lies.
+    pub fn any_value(&self, elements: Elements<'_>) -> bool {
+        has_any(elements, self.fill)
     }
+
+    /// Whether zeros at these places are special.
+    pub fn any_place(&self, places: Range<usize>) -> bool {
+        self.padded.get(places).is_some_and(|padded| padded.contains(&true))
+    }
+
+    /// Calls `each` with the places of all special values, rising.
+    pub fn each(&self, elements: Elements<'_>, mut each: impl FnMut(usize)) {
+        const RUN: usize = 64;
+        if self.any_value(elements) {
+            let is_special = self.test(elements.dtype);
+            (0..elements.len()).filter(|&i| is_special(i, elements.bits(i))).for_each(each);
+            return;
+        }
+        for run in (0..self.padded.len()).step_by(RUN).map(|start| start..self.padded.len().min(start + RUN)) {
+            if self.any_place(run.clone()) {
+                run.filter(|&i| self.padded[i] && elements.bits(i) == 0).for_each(&mut each);
+            }
+        }
+    }
+}
+
+/// Whether each value of an array lies in the padding.
+fn padded(shape: &[usize], padding: &[usize]) -> Vec<bool> {
+    let (Some((&row, outer)), Some((&n_last, n_outer))) = (shape.split_last(), padding.split_last()) else {
+        return Vec::new();
+    };
+    let mut padded = vec![false; shape.iter().product()];
+    for (r, values) in padded.chunks_exact_mut(row.max(1)).enumerate() {
+        let mut rest = r;
+        let is_outside = outer.iter().zip(n_outer).rev().any(|(&extent, &n)| {
+            let at = rest % extent;
+            rest /= extent;
+            at + n >= extent
+        });
+        let first = if is_outside { 0 } else { row - n_last };
+        values[first..].fill(true);
+    }
+    padded
 }
 
 /// Where the special values are, and what they are.
@@ -87,29 +102,28 @@ pub(crate) struct Specials {
 impl Specials {
     /// Finds the special values.
     pub fn find(elements: Elements<'_>, gaps: &Gaps) -> Self {
-        if !gaps.any(elements) {
-            return Self::default();
-        }
-        let is_special = gaps.test(elements.dtype);
-        let special =
-            || (0..elements.len()).map(|i| (i, elements.bits(i))).map(|(i, bits)| (is_special(i, bits), bits));
         // What is special by declaration always has a class: nothing but this map tells it from ordinary values.
-        let declared = if gaps.padding.is_empty() { gaps.fill } else { Some(0) };
+        let declared = if gaps.padded.is_empty() { gaps.fill } else { Some(0) };
         let mut counts: Vec<(u64, usize)> = declared.map(|bits| (bits, 0)).into_iter().collect();
-        for (_, bits) in special().filter(|s| s.0) {
+        gaps.each(elements, |i| {
+            let bits = elements.bits(i);
             if let Some((_, count)) = counts.iter_mut().find(|(b, _)| *b == bits) {
                 *count += 1;
             } else if counts.len() < 4 * MAX_PATTERNS {
                 counts.push((bits, 1));
             }
-        }
+        });
         // Stable: equal counts keep the order of first appearance, so that the same input gives the same stream.
         counts.sort_by_key(|&(bits, count)| (Some(bits) != declared, std::cmp::Reverse(count)));
         counts.retain(|&(_, count)| count > 0);
         counts.truncate(MAX_PATTERNS);
         let patterns: Vec<u64> = counts.iter().map(|&(b, _)| b).collect();
         let class_of = |bits| patterns.iter().position(|&p| p == bits).map_or(0, |k| k as u8 + 1);
-        let classes = special().map(|(is_special, bits)| if is_special { class_of(bits) } else { 0 }).collect();
+        if patterns.is_empty() {
+            return Self::default();
+        }
+        let mut classes = vec![0; elements.len()];
+        gaps.each(elements, |i| classes[i] = class_of(elements.bits(i)));
         Self { patterns, classes }
     }
 

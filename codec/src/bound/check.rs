@@ -46,7 +46,8 @@ pub fn check(params: &Params, original: &[u8], decoded: &[u8]) -> Result<Check> 
     let (mut original, mut decoded) = (original.to_vec(), decoded.to_vec());
     swap_order(&mut original, params.dtype, params.byte_order);
     swap_order(&mut decoded, params.dtype, params.byte_order);
-    let is_special = params.gaps().test(params.dtype);
+    let gaps = params.gaps();
+    let is_special = gaps.test(params.dtype);
     // An empty array may still claim billions of columns.
     let n_columns =
         if params.per_column && expected > 0 { params.shape.last().copied().unwrap_or(1).max(1) } else { 1 };

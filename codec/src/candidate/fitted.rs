@@ -2,6 +2,7 @@
 //! lattice of their own, a detector's lookup table), their ranks stand for them.
 
 use super::{Exceptions, Part, Target, occurring};
+use crate::entropy::Int;
 use crate::error::Result;
 use crate::params::Effort;
 use crate::predict::fitted::{self, Weights};
@@ -73,25 +74,36 @@ impl Prediction {
             Effort::Fast => 1 << 11,
         };
         let weights = fitted::fit(q, extents, n_samples, |i| !specials.is_masked(i));
-        let residual = if specials.classes.is_empty() { fitted::residual(q, extents, &weights) } else { None };
-        let residual = residual.map_or_else(|| wide_residual(q, extents, &weights, specials), Ints::I32);
+        let residual = if specials.classes.is_empty() {
+            fitted::residual(q, extents, &weights)
+        } else {
+            masked_residual(q.to_vec(), extents, &weights, specials)
+        };
+        let wide = || q.iter().map(|&q| i64::from(q)).collect();
+        let residual =
+            residual.map(Ints::I32).or_else(|| masked_residual(wide(), extents, &weights, specials).map(Ints::I64));
+        let residual = residual.expect("64 bits hold everything");
         let bits = residual.bits_per_value() * residual.len() as f64;
         Self { weights, residual, bits, occurring: Vec::new() }
     }
 }
 
-/// What is left of the values where some are taken out, which hold their prediction, and that may not fit 32 bits.
-fn wide_residual(q: &[i32], extents: &[usize; MAX_AXES], weights: &Weights, specials: &Specials) -> Ints {
-    let mut values: Vec<i64> = q.iter().map(|&q| q.into()).collect();
-    let mut residual = Ints::zeros(values.len());
-    let Ok(()) = fitted::scan(&mut values, extents, weights, |i, v, prediction| {
+/// What is left of the values, of which those taken out hold their prediction; `None` where either does not fit.
+fn masked_residual<I: Int>(
+    mut values: Vec<I>,
+    extents: &[usize; MAX_AXES],
+    weights: &Weights,
+    specials: &Specials,
+) -> Option<Vec<I>> {
+    let mut residual = vec![I::default(); values.len()];
+    let done = fitted::scan(&mut values, extents, weights, |i, v, prediction| {
         if specials.is_masked(i) {
-            return Ok::<_, Infallible>(prediction);
+            return I::from_i64(prediction).ok_or(());
         }
-        residual.set(i, v.wrapping_sub(prediction));
+        residual[i] = I::from_i64(v.to_i64().wrapping_sub(prediction)).ok_or(())?;
         Ok(v)
     });
-    residual
+    done.is_ok().then_some(residual)
 }
 
 /// The integers that occur, rising, if they are few and far between.

@@ -129,7 +129,9 @@ mod tests {
         let ranges = [(0, 300), (-70, 90), (40_000, 70_000), (-5, 1 << 16), (i32::MIN, i32::MAX)];
         for (k, (min, max)) in (1u64..).zip(ranges) {
             let span = i64::from(max) - i64::from(min) + 1;
-            let value = |i: u64| i64::from(min) + (i.wrapping_mul(0x9E37_79B9_7F4A_7C15 * k) >> 33) as i64 % span;
+            let value = |i: u64| {
+                i64::from(min) + (i.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(k)) >> 33) as i64 % span
+            };
             let values: Vec<i64> = (0..500).map(value).chain([min, max].map(i64::from)).collect();
             let narrow: Vec<i32> = values.iter().map(|&v| v as i32).collect();
             let mut expected = values.clone();

@@ -234,7 +234,7 @@ impl Auction<'_> {
             return Promise::resolve(bound, 0.0, 0.0);
         }
         let elements = Elements::new(self.params.dtype, bytes);
-        let has_special = gaps.any(elements);
+        let has_special = gaps.any_value(elements);
         let is_special = gaps.test(self.params.dtype);
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
         let mut values = [0.0; 2048];
@@ -244,7 +244,7 @@ impl Auction<'_> {
             let elements = Elements::new(self.params.dtype, bytes);
             let values = &mut values[..elements.len()];
             elements.read_numbers(values);
-            if has_special {
+            if has_special || gaps.any_place(first..first + values.len()) {
                 for (_, v) in values.iter_mut().enumerate().filter(|&(i, _)| is_special(first + i, elements.bits(i))) {
                     *v = f64::NAN;
                 }

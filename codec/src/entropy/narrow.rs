@@ -37,11 +37,11 @@ pub(super) fn quick_len<I: Int>(values: &[I], planes: bool, level: i32) -> usize
 /// Windows that begin where the values themselves say so are the same wherever they lie (U. Manber, "Finding similar files
 /// in a large file system", 1994).
 pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
-    const WINDOW: usize = 16;
+    const WINDOW: usize = 24;
     const BEGIN_BITS: u32 = 5;
     const TABLE_BITS: u32 = 12;
     /// One in so many.
-    const PART: usize = 8;
+    const PART: usize = 16;
     /// So many windows tell, however many values are alike.
     const ENOUGH: usize = 1 << 10;
     const BLOCK: usize = 256;

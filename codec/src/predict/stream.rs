@@ -170,6 +170,8 @@ fn encode_orders<I: Int>(values: &[I], extents: &[usize], orders: &[u8], classes
             lorenzo::forward(differences.to_mut(), extents, orders);
         }
         differences
+    } else if !is_residual {
+        Cow::Owned(values.iter().zip(classes).filter(|&(_, &class)| class == 0).map(|(&v, _)| v).collect())
     } else {
         let mut differences = Vec::with_capacity(values.len());
         let Ok(()) = Stencil::new(extents, orders).scan(&mut values.to_vec(), |i, v, prediction| {
@@ -251,6 +253,13 @@ fn decode_width<I: Int>(payload: &[u8], n: usize, extents: &[usize], orders: &[u
     let differences: Vec<I> = entropy::decode(payload, n_coded, lattice)?;
     let mut differences = differences.into_iter();
     let mut values = vec![I::default(); n];
+    if orders.iter().all(|&order| order == 0) {
+        // Predictions are zeros.
+        for (value, _) in values.iter_mut().zip(classes).filter(|(_, class)| **class == 0) {
+            *value = differences.next().ok_or_else(|| Error::corrupt("too few differences"))?;
+        }
+        return Ok(values);
+    }
     Stencil::new(extents, orders).scan(&mut values, |i, _, prediction| {
         if classes[i] != 0 {
             return Ok(prediction);
