@@ -57,8 +57,8 @@ pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
     for start in (0..n_begins).step_by(BLOCK) {
         let block = start..n_begins.min(start + BLOCK);
         let mut begins = [false; BLOCK];
-        let windows = values[start..].array_windows().take(block.len());
-        for (begin, &first) in begins.iter_mut().zip(windows) {
+        for (begin, first) in begins.iter_mut().zip(values[start..].windows(4)).take(block.len()) {
+            let first = *first.first_chunk().expect("four values");
             *begin = begin_of(first) >> (u32::BITS - BEGIN_BITS) == 1;
         }
         for at in block.zip(begins).filter(|&(_, begin)| begin).map(|(at, _)| at) {
