@@ -197,6 +197,19 @@ def growing():
         check((back[100:] == np.float32(fill)).all(), "grown into", back[100:128])
         # The padding of the last chunk must not widen the range that the bound is a share of.
         check(broken(data[64:], back[64:100], REL, 1e-2) == 0, "the range includes padding")
+    # Zeros of the data are values: not exact where the bound allows for more, and part of the range.
+    data = field((100, 70), "f4") + 300
+    data[::3, ::5] = 0
+    with h5py.File("planes.h5", "w") as file:
+        create(file, "d", data, words(REL, 1e-2), chunks=(64, 48), maxshape=(None, None))
+    with h5py.File("planes.h5", "r+") as file:
+        file["d"].resize((128, 96))
+    with h5py.File("planes.h5") as file:
+        back = file["d"][()]
+    check((back[100:] == 0).all() and (back[:, 70:] == 0).all(), "grown into", back[100:, 70:])
+    check(broken(data, back[:100, :70], REL, 1e-2, (64, 48)) == 0, "the bound")
+    error = abs(back[64:100, 48:70].astype("f8") - data[64:, 48:])
+    check(error.max() > 1.0, "zeros do not count in the range of 300: the largest error is", error.max())
 
 
 def small():
