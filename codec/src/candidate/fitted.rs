@@ -80,9 +80,15 @@ impl Prediction {
             masked_residual(q.to_vec(), extents, &weights, specials)
         };
         let wide = || q.iter().map(|&q| i64::from(q)).collect();
-        let residual =
-            residual.map(Ints::I32).or_else(|| masked_residual(wide(), extents, &weights, specials).map(Ints::I64));
-        let residual = residual.expect("64 bits hold everything");
+        let residual = residual.map_or_else(
+            || {
+                masked_residual(wide(), extents, &weights, specials)
+                    .expect("64 bits hold everything")
+                    .into_iter()
+                    .collect()
+            },
+            Ints::I32,
+        );
         let bits = residual.bits_per_value() * residual.len() as f64;
         Self { weights, residual, bits, occurring: Vec::new() }
     }

@@ -33,44 +33,31 @@ pub(crate) fn find(values: impl Iterator<Item = i64>, most: usize) -> Vec<i64> {
     some
 }
 
-/// The same of integers of a narrow range, in a fraction of the time.
+/// The same of 32-bit integers, in a fraction of the time where their range is narrow.
 pub(crate) fn find_near(values: &[i32], most: usize) -> Vec<i64> {
-    const MOST_SLOTS: usize = 1 << 16;
     let (min, max) = values.iter().fold((i32::MAX, i32::MIN), |(min, max), &v| (min.min(v), max.max(v)));
-    let n_slots = i64::from(max) - i64::from(min) + 1;
-    if n_slots > MOST_SLOTS as i64 {
+    if values.is_empty() || max.abs_diff(min) >= SMALL {
         return find(values.iter().map(|&v| v.into()), most);
     }
-    let mut occurs = vec![false; n_slots.max(0) as usize];
-    for v in values {
-        // Not further from the smallest than the largest is.
-        occurs[v.wrapping_sub(min) as usize] = true;
-    }
+    // Not further from the smallest than the largest is.
+    let above = values.iter().map(|&v| v.wrapping_sub(min) as usize);
+    let mut some = find_small(above, max.abs_diff(min) as usize, most);
+    some.iter_mut().for_each(|v| *v += i64::from(min));
+    some
+}
+
+/// Below this, integers that occur are told by a byte for each.
+pub(crate) const SMALL: u32 = 1 << 16;
+
+/// The same of integers of which none is above `largest`, for which as many bytes are taken.
+pub(crate) fn find_small(values: impl Iterator<Item = usize>, largest: usize, most: usize) -> Vec<i64> {
+    let mut occurs = vec![false; largest + 1];
+    values.for_each(|v| occurs[v] = true);
     let n = occurs.iter().map(|&occurs| usize::from(occurs)).sum::<usize>();
     if n > most {
         return Vec::new();
     }
-    (i64::from(min)..).zip(occurs).filter(|(_, occurs)| *occurs).map(|(v, _)| v).collect()
-}
-
-/// The same of integers below `1 << 16`.
-pub(crate) fn find_small(values: &[u64], most: usize) -> Vec<i64> {
-    // A bit for each.
-    let mut occurs = [0u64; 1 << 10];
-    values.iter().for_each(|&v| occurs[(v >> 6 & 0x3ff) as usize] |= 1 << (v & 63));
-    let n = occurs.iter().map(|bits| bits.count_ones() as usize).sum::<usize>();
-    if n > most {
-        return Vec::new();
-    }
-    let mut some = Vec::with_capacity(n);
-    for (start, &bits) in (0..).step_by(64).zip(&occurs) {
-        let mut left = bits;
-        while left != 0 {
-            some.push(start + i64::from(left.trailing_zeros()));
-            left &= left - 1;
-        }
-    }
-    some
+    (0..).zip(occurs).filter(|(_, occurs)| *occurs).map(|(v, _)| v).collect()
 }
 
 /// Each integer's rank among those that occur, which it is one of.

@@ -49,7 +49,7 @@ pub fn encode(params: &Params, values: &[u8], registry: &Registry) -> Result<Vec
         values
     };
     let (models, predictors) = models(params, registry)?;
-    let stream = Auction { params, canonical, registry, models, predictors }.run()?;
+    let stream = Auction { params, canonical, gaps: params.gaps(), registry, models, predictors }.run()?;
     if params.check_decode {
         check_decode(params, values, &stream, registry)?;
     }
@@ -153,6 +153,7 @@ pub(super) struct Auction<'a> {
     pub(super) params: &'a Params,
     /// Little-endian elements.
     pub(super) canonical: &'a [u8],
+    gaps: Gaps,
     registry: &'a Registry,
     models: Bundles,
     predictors: Bundles,
@@ -180,7 +181,7 @@ impl Auction<'_> {
             let promise = if params.per_column { None } else { Some(self.promise()) };
             winners = table::encode(self, n_columns, rows, promise)?;
         } else {
-            winners.push(self.part(self.canonical, &params.shape, &params.gaps(), self.promise(), true)?);
+            winners.push(self.part(self.canonical, &params.shape, &self.gaps, self.promise(), true)?);
         }
         let model = winners.iter().find_map(|w| w.model.clone());
         let header = Header {
@@ -221,7 +222,7 @@ impl Auction<'_> {
 
     /// The bound of the array resolved against its values.
     fn promise(&self) -> Promise {
-        self.promise_of(self.params.bound, self.canonical, &self.params.gaps())
+        self.promise_of(self.params.bound, self.canonical, &self.gaps)
     }
 
     /// The bound of a column resolved against its values.
@@ -275,7 +276,7 @@ impl Auction<'_> {
         let start = (n_rows - n_sample) / 2 * row_bytes;
         let rows = &self.canonical[start..start + n_sample * row_bytes];
         let promise = self.promise();
-        let gaps = params.gaps().without_padding();
+        let gaps = self.gaps.without_padding();
         let bytes = |bytes: &[u8], shape: &[usize]| {
             let specials = self.specials(bytes, &gaps, promise);
             let elements = Elements::new(params.dtype, bytes);

@@ -209,22 +209,30 @@ fn chunk_params(request: &Request, values: &[u8]) -> Result<Params> {
 /// bound is relative to; and when the dataset grows into it, it must be the fill value exactly. Where real data ends in
 /// zeros, taking them for padding only means that they come back exactly.
 fn padding(shape: &[usize], size_bytes: usize, values: &[u8]) -> Vec<usize> {
-    let mut padding = vec![0; shape.len()];
+    let Some((&row, outer)) = shape.split_last() else { return Vec::new() };
     if values.is_empty() {
-        return padding;
+        return vec![0; shape.len()];
     }
-    let mut inner_bytes = size_bytes;
-    for (&extent, n) in shape.iter().zip(&mut padding).rev() {
-        let block_bytes = inner_bytes * extent;
-        let is_zero = |entry: usize| {
-            let mut blocks = values.chunks_exact(block_bytes);
-            blocks.all(|block| block[entry * inner_bytes..][..inner_bytes].iter().all(|&byte| byte == 0))
-        };
-        // Something is left, or this is no padding.
-        *n = (1..extent).rev().take_while(|&entry| is_zero(entry)).count();
-        inner_bytes = block_bytes;
+    // Entries along each axis up to the last that is not all zeros: something is left, or this is no padding.
+    let mut used = vec![1; shape.len()];
+    let rows = values.chunks_exact(row * size_bytes).enumerate();
+    for (r, bytes) in rows.rev() {
+        if used == shape {
+            break;
+        }
+        // Whole rows without a test for each byte: most have something, or nothing at all.
+        if bytes.iter().fold(0, |all, &byte| all | byte) == 0 {
+            continue;
+        }
+        let last = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0) / size_bytes;
+        let mut rest = r;
+        for (used, &extent) in used.iter_mut().zip(outer).rev() {
+            *used = (*used).max(rest % extent + 1);
+            rest /= extent;
+        }
+        used[outer.len()] = used[outer.len()].max(last + 1);
     }
-    padding
+    shape.iter().zip(used).map(|(extent, used)| extent - used).collect()
 }
 
 /// The values of a chunk, with models of `registry`; for programs too that read chunks past the filter (`H5Dread_chunk`).

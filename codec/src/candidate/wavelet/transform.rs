@@ -144,44 +144,48 @@ fn inverse(values: &mut [f64], extents: [usize; AXES], levels: &[Level]) {
     }
 }
 
-/// Transforms a line, or back. The high half follows the low one.
+/// Transforms lines of `width` values each, along which all is done alike, or back. The high half follows the low one:
+/// line k of the array is line k / 2 of its half.
 #[inline(always)]
-fn transform_line(line: &mut [f64], low: usize, splits: bool) {
-    let (lows, highs) = line.split_at_mut(low);
+fn transform_lines(lines: &mut [f64], low: usize, n_high: usize, width: usize, splits: bool) {
     if splits {
         for (step, &factor) in LIFT.iter().enumerate() {
-            lift(lows, highs, step % 2 == 0, factor);
+            lift(lines, low, n_high, width, step % 2 == 0, factor);
         }
-        scale(lows, highs, SCALE, 1.0 / SCALE);
+        scale(lines, low, width, SCALE, 1.0 / SCALE);
     } else {
-        scale(lows, highs, 1.0 / SCALE, SCALE);
+        scale(lines, low, width, 1.0 / SCALE, SCALE);
         for (step, &factor) in LIFT.iter().enumerate().rev() {
-            lift(lows, highs, step % 2 == 0, -factor);
+            lift(lines, low, n_high, width, step % 2 == 0, -factor);
         }
     }
 }
 
 #[inline(always)]
-fn scale(lows: &mut [f64], highs: &mut [f64], by_low: f64, by_high: f64) {
+fn scale(lines: &mut [f64], low: usize, width: usize, by_low: f64, by_high: f64) {
+    let (lows, highs) = lines.split_at_mut(low * width);
     lows.iter_mut().for_each(|v| *v *= by_low);
     highs.iter_mut().for_each(|v| *v *= by_high);
 }
 
-/// Adds `factor` times the sum of the two neighbours, which lie in the other half, to each value of the high half or of the
+/// Adds `factor` times the sum of the two neighbours, which lie in the other half, to each line of the high half or of the
 /// low one. The array goes on mirrored at its ends.
 #[inline(always)]
-fn lift(lows: &mut [f64], highs: &mut [f64], to_high: bool, factor: f64) {
-    let (last_low, last_high) = (lows.len() - 1, highs.len() - 1);
+fn lift(lines: &mut [f64], low: usize, n_high: usize, width: usize, to_high: bool, factor: f64) {
+    let (lows, highs) = lines.split_at_mut(low * width);
+    let last = (low - 1) * width;
+    // Lines follow one another, so that the neighbours of all but those at the ends are two slices.
     if to_high {
-        let (inside, end) = highs.split_at_mut(last_low.min(last_high + 1));
-        add_sum(inside, lows, &lows[1..], factor);
-        add_sum(end, &lows[last_low..], &lows[last_low..], factor);
+        let inner = n_high.min(low - 1) * width;
+        let (inside, end) = highs.split_at_mut(inner);
+        add_sum(inside, &lows[..inner], &lows[width..], factor);
+        add_sum(end, &lows[last..], &lows[last..], factor);
     } else {
-        let (start, rest) = lows.split_at_mut(1);
-        let (inside, end) = rest.split_at_mut(last_high);
+        let (start, rest) = lows.split_at_mut(width);
+        let (inside, end) = rest.split_at_mut((n_high - 1) * width);
         add_sum(start, highs, highs, factor);
-        add_sum(inside, highs, &highs[1..], factor);
-        add_sum(end, &highs[last_high..], &highs[last_high..], factor);
+        add_sum(inside, highs, &highs[width..], factor);
+        add_sum(end, &highs[(n_high - 1) * width..], &highs[(n_high - 1) * width..], factor);
     }
 }
 
@@ -192,181 +196,69 @@ fn add_sum(to: &mut [f64], left: &[f64], right: &[f64], factor: f64) {
     }
 }
 
-/// What [`lift`] does to a value of each of some lines.
-#[inline(always)]
-fn lifted<const N: usize>(v: [f64; N], factor: f64, left: [f64; N], right: [f64; N]) -> [f64; N] {
-    std::array::from_fn(|i| v[i] + factor * (left[i] + right[i]))
-}
-
-/// `N` values side by side.
-#[inline(always)]
-fn row<const N: usize>(values: &[f64], start: usize) -> [f64; N] {
-    values[start..start + N].try_into().expect("as many values")
-}
-
-#[inline(always)]
-fn put<const N: usize>(to: &mut [f64], start: usize, row: [f64; N], factor: f64) {
-    to[start..start + N].copy_from_slice(&row.map(|v| v * factor));
-}
-
-/// [`transform_line`] of `N` lines side by side, in one pass: each lifting step follows the one before as soon as it can.
-/// Values of a line lie `stride` apart in `from`, and `width` in `to`, low half first.
-#[inline(always)]
-fn split_lines<const N: usize>(from: &[f64], stride: usize, length: usize, to: &mut [f64], width: usize) {
-    let (low, n_high) = (length.div_ceil(2), length / 2);
-    let high = |k: usize| (low + k) * width;
-    // The values behind: of the low half before any step and after two, of the high half after one and after three.
-    let mut low_0 = row::<N>(from, 0);
-    let [mut low_2, mut high_1, mut high_3] = [[0.0; N]; 3];
-    for k in 0..low {
-        let (last_low_2, last_high_1) = (low_2, high_1);
-        if k < n_high {
-            let next = if k + 1 < low { row(from, (2 * k + 2) * stride) } else { low_0 };
-            high_1 = lifted(row(from, (2 * k + 1) * stride), LIFT[0], low_0, next);
-            low_2 = lifted(low_0, LIFT[1], if k == 0 { high_1 } else { last_high_1 }, high_1);
-            low_0 = next;
-        } else {
-            low_2 = lifted(low_0, LIFT[1], high_1, high_1);
-        }
-        if k > 0 {
-            let last_high_3 = high_3;
-            high_3 = lifted(last_high_1, LIFT[2], last_low_2, low_2);
-            let low_4 = lifted(last_low_2, LIFT[3], if k == 1 { high_3 } else { last_high_3 }, high_3);
-            put(to, high(k - 1), high_3, 1.0 / SCALE);
-            put(to, (k - 1) * width, low_4, SCALE);
-        }
-    }
-    let last_high_3 = high_3;
-    if n_high == low {
-        high_3 = lifted(high_1, LIFT[2], low_2, low_2);
-        put(to, high(low - 1), high_3, 1.0 / SCALE);
-    }
-    put(to, (low - 1) * width, lifted(low_2, LIFT[3], last_high_3, high_3), SCALE);
-}
-
-/// Back: values of a line lie `stride` apart in `from`, low half first, and `width` in `to`.
-#[inline(always)]
-fn join_lines<const N: usize>(from: &[f64], stride: usize, length: usize, to: &mut [f64], width: usize) {
-    let (low, n_high) = (length.div_ceil(2), length / 2);
-    let [mut low_2, mut high_3, mut high_1, mut low_0] = [[0.0; N]; 4];
-    for k in 0..low {
-        let (last_low_2, last_high_3) = (low_2, high_3);
-        let low_4 = row::<N>(from, k * stride).map(|v| v * (1.0 / SCALE));
-        if k < n_high {
-            high_3 = row::<N>(from, (low + k) * stride).map(|v| v * SCALE);
-        }
-        let left = if k == 0 || k == n_high { high_3 } else { last_high_3 };
-        low_2 = lifted(low_4, -LIFT[3], left, high_3);
-        if k > 0 {
-            let (last_high_1, last_low_0) = (high_1, low_0);
-            high_1 = lifted(last_high_3, -LIFT[2], last_low_2, low_2);
-            low_0 = lifted(last_low_2, -LIFT[1], if k == 1 { high_1 } else { last_high_1 }, high_1);
-            put(to, (2 * k - 2) * width, low_0, 1.0);
-            if k > 1 {
-                put(to, (2 * k - 3) * width, lifted(last_high_1, -LIFT[0], last_low_0, low_0), 1.0);
-            }
-        }
-    }
-    let (last_high_1, last_low_0) = (high_1, low_0);
-    if n_high == low {
-        high_1 = lifted(high_3, -LIFT[2], low_2, low_2);
-    }
-    low_0 = lifted(low_2, -LIFT[1], last_high_1, high_1);
-    put(to, (2 * low - 2) * width, low_0, 1.0);
-    put(to, (2 * low - 3) * width, lifted(last_high_1, -LIFT[0], last_low_0, low_0), 1.0);
-    if n_high == low {
-        put(to, (2 * low - 1) * width, lifted(high_1, -LIFT[0], low_0, low_0), 1.0);
-    }
-}
-
-/// Transforms the level's box along `axis`. `splits` says whether values come in their natural order or go back to it.
+/// Transforms the level's box along `axis`, sheet by sheet: each holds all of `axis` and some of the fastest axis (or one
+/// line of it, if `axis` is the fastest). `splits` says whether the sheets come in their natural order or go back to it.
 #[inline(always)]
 fn transform_axis(values: &mut [f64], extents: [usize; AXES], level: &Level, axis: usize, splits: bool) {
+    /// Values of a sheet where another axis than the fastest is transformed: it stays in the first cache.
+    const SHEET: usize = 1 << 11;
+    /// Along the fastest axis it has whole lines of the cache.
+    const LEAST_WIDTH: usize = 8;
+    let strides = strides(extents);
     let length = level.extents[axis];
-    let starts = |others: &[usize]| -> Vec<usize> {
-        others.iter().fold(vec![0], |starts, &a| {
-            starts.iter().flat_map(|s| (0..level.extents[a]).map(move |k| s + k * strides(extents)[a])).collect()
-        })
-    };
+    let low = length.div_ceil(2);
+    let place = |k: usize| if k.is_multiple_of(2) { k / 2 } else { low + k / 2 };
     let fastest = AXES - 1;
     let others: Vec<usize> = (0..fastest).filter(|&a| a != axis).collect();
+    let starts: Vec<usize> = others.iter().fold(vec![0], |starts, &a| {
+        starts.iter().flat_map(|s| (0..level.extents[a]).map(move |k| s + k * strides[a])).collect()
+    });
     if axis == fastest {
         let mut line = vec![0.0; length];
-        for start in starts(&others) {
-            transform_row(&mut values[start..start + length], &mut line, splits);
-        }
-    } else {
-        let mut sheet = Vec::new();
-        for start in starts(&others) {
-            let n_lines = level.extents[fastest];
-            transform_sheet(&mut values[start..], strides(extents)[axis], length, n_lines, &mut sheet, splits);
-        }
-    }
-}
-
-/// Transforms a line of values that follow one another; `line` has room for as many.
-#[inline(always)]
-fn transform_row(values: &mut [f64], line: &mut [f64], splits: bool) {
-    let low = values.len().div_ceil(2);
-    if !splits {
-        line.copy_from_slice(values);
-        transform_line(line, low, splits);
-    }
-    let (lows, highs) = line.split_at_mut(low);
-    let (pairs, rest) = values.as_chunks_mut::<2>();
-    for (pair, (low, high)) in pairs.iter_mut().zip(lows.iter_mut().zip(highs)) {
-        if splits {
-            (*low, *high) = (pair[0], pair[1]);
-        } else {
-            *pair = [*low, *high];
-        }
-    }
-    if let ([odd], Some(last)) = (rest, lows.last_mut()) {
-        if splits {
-            *last = *odd;
-        } else {
-            *odd = *last;
-        }
-    }
-    if splits {
-        transform_line(line, low, splits);
-        values.copy_from_slice(line);
-    }
-}
-
-/// Transforms lines that lie side by side, some at once; values of a line lie `stride` apart.
-#[inline(always)]
-fn transform_sheet(
-    values: &mut [f64],
-    stride: usize,
-    length: usize,
-    n_lines: usize,
-    sheet: &mut Vec<f64>,
-    splits: bool,
-) {
-    /// Values of a sheet: it stays in the first cache.
-    const SHEET: usize = 1 << 11;
-    /// Lines that vectors hold: a line of the cache of each.
-    const LINES: usize = 8;
-    let most_width = (SHEET / length).next_multiple_of(LINES).max(LINES).min(n_lines);
-    sheet.resize(length * most_width, 0.0);
-    for first in (0..n_lines).step_by(most_width) {
-        let width = most_width.min(n_lines - first);
-        let values = &mut values[first..];
-        let mut column = 0;
-        while column < width {
-            let (from, to) = (&values[column..], &mut sheet[column..]);
-            let is_many = column + LINES <= width;
-            match (splits, is_many) {
-                (true, true) => split_lines::<LINES>(from, stride, length, to, width),
-                (true, false) => split_lines::<1>(from, stride, length, to, width),
-                (false, true) => join_lines::<LINES>(from, stride, length, to, width),
-                (false, false) => join_lines::<1>(from, stride, length, to, width),
+        for start in starts {
+            let values = &mut values[start..start + length];
+            if splits {
+                let (lows, highs) = line.split_at_mut(low);
+                for ((pair, low), high) in values.chunks_exact(2).zip(&mut *lows).zip(highs) {
+                    (*low, *high) = (pair[0], pair[1]);
+                }
+                if length % 2 == 1 {
+                    lows[low - 1] = values[length - 1];
+                }
+                transform_lines(&mut line, low, length - low, 1, splits);
+                values.copy_from_slice(&line);
+            } else {
+                line.copy_from_slice(values);
+                transform_lines(&mut line, low, length - low, 1, splits);
+                let (lows, highs) = line.split_at(low);
+                for ((pair, low), high) in values.chunks_exact_mut(2).zip(lows).zip(highs) {
+                    (pair[0], pair[1]) = (*low, *high);
+                }
+                if length % 2 == 1 {
+                    values[length - 1] = lows[low - 1];
+                }
             }
-            column += if is_many { LINES } else { 1 };
         }
-        for (row, start) in sheet.chunks_exact(width).take(length).zip((0..).step_by(stride)) {
-            values[start..start + width].copy_from_slice(row);
+        return;
+    }
+    let most_width = (SHEET / length).next_multiple_of(LEAST_WIDTH).max(LEAST_WIDTH).min(level.extents[fastest]);
+    let mut lines = vec![0.0; length * most_width];
+    for start in starts {
+        for column in (0..level.extents[fastest]).step_by(most_width) {
+            let start = start + column;
+            let width = most_width.min(level.extents[fastest] - column);
+            let lines = &mut lines[..length * width];
+            for k in 0..length {
+                let from = start + k * strides[axis];
+                let to = if splits { place(k) } else { k };
+                lines[to * width..][..width].copy_from_slice(&values[from..from + width]);
+            }
+            transform_lines(lines, low, length - low, width, splits);
+            for k in 0..length {
+                let to = start + k * strides[axis];
+                let from = if splits { k } else { place(k) };
+                values[to..to + width].copy_from_slice(&lines[from * width..][..width]);
+            }
         }
     }
 }

@@ -40,8 +40,8 @@ impl Coded {
             Pains::All => codes.len(),
         };
         let most_ranks = (n_rows / ROWS_PER_RANK).min(MOST_RANKS);
-        let mut occurring = if largest >> 16 == 0 {
-            occurring::find_small(&codes, most_ranks)
+        let mut occurring = if largest < u64::from(occurring::SMALL) {
+            occurring::find_small(codes.iter().map(|&v| v as usize), largest as usize, most_ranks)
         } else {
             let mut occurring = occurring::find(codes.iter().map(|&v| base.wrapping_add(v as i64)), most_ranks);
             occurring.iter_mut().for_each(|v| *v = v.wrapping_sub(base));
