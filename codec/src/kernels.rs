@@ -114,6 +114,7 @@ fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
     let undone = floating.clone();
     let originals: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
     let (mut forward, mut inverse, mut walked, mut scanned) = (q.to_vec(), q.to_vec(), originals.clone(), q.to_vec());
+    let (known, weights_known) = (q.to_vec(), weights.clone());
     vec![
         // Again and again on what the last run left: the time does not depend on the values.
         kernel("lorenzo/forward", n_bytes, move || lorenzo::forward(black_box(&mut forward), &EXTENTS, &[1; 3])),
@@ -131,6 +132,9 @@ fn predicting(values: &[f32], q: &[i32]) -> Vec<Kernel> {
                 Ok(value.max((prediction as i32).min(value)))
             });
             black_box((&scanned, result.is_ok()));
+        }),
+        kernel("fitted/residual", n_bytes, move || {
+            black_box(fitted::residual(black_box(&known), &extents, &weights_known));
         }),
     ]
 }

@@ -627,6 +627,8 @@ mod tests {
             let known: Vec<i32> = original.iter().map(|&v| v as i32).collect();
             let left = super::residual(&known, &extents, &weights).unwrap();
             assert!(left.iter().map(|&r| i64::from(r)).eq(residual.iter().copied()), "{extents:?}");
+            let far: Vec<i32> = (0..n).map(|i| if i % 2 == 0 { i32::MIN } else { i32::MAX }).collect();
+            assert!(n == 1 || super::residual(&far, &extents, &[const { Vec::new() }; N_SETS]).is_none());
             let mut narrow: Vec<i32> = residual.iter().map(|&r| r as i32).collect();
             let Ok(()) = scan(&mut narrow, &extents, &weights, |_, r, p| Ok::<_, Infallible>(r + p as i32));
             assert!(narrow.iter().map(|&v| i64::from(v)).eq(original.iter().copied()), "{extents:?}");
