@@ -72,33 +72,35 @@ pub fn search(columns: &[Vec<f64>], n_threads: usize) -> Vec<Found> {
     let (screening, fitting, judging) = (take(&screening), take(&fitting), take(&judging));
     let atoms = Atoms::new(&screening);
     let searched = (0..n).filter(|&column| distinct(&fitting[column]) >= FEWEST_DISTINCT);
-    let search = |column| Ok::<_, Infallible>(search_column(column, &atoms, &screening, &fitting, &judging));
-    let Ok(found) = map_all(n_threads, searched, search);
-    found.into_iter().flatten().collect()
+    // A column takes several times as long as another: its outer functions are shared out by themselves.
+    let searches = searched.flat_map(|column| Outer::ALL.iter().map(move |&outer| (column, outer)));
+    let search =
+        |(column, outer)| Ok::<_, Infallible>((column, sums_of(column, outer, &atoms, &screening, &fitting, &judging)));
+    let Ok(found) = map_all(n_threads, searches, search);
+    let columns = found.chunk_by(|a, b| a.0 == b.0);
+    columns.flat_map(|found| kept(found.iter().flat_map(|(_, found)| found).cloned().collect())).collect()
 }
 
-fn search_column(
+/// The formulas with one outer function that save enough.
+fn sums_of(
     column: usize,
+    outer: Outer,
     atoms: &Atoms,
     screening: &[Vec<f64>],
     fitting: &[Vec<f64>],
     judging: &[Vec<f64>],
 ) -> Vec<Found> {
-    let mut candidates: Vec<Found> = Vec::new();
-    for &outer in Outer::ALL {
-        let Some(target) = transformed(outer, &screening[column]) else { continue };
-        let mut sums = pursue(&target, column, atoms, BEAM);
-        if matches!(outer, Outer::Identity | Outer::Sqrt) {
-            sums.extend(fit::quadratic_form(&target, column, screening));
-        }
-        for terms in sums {
-            if let Some(found) = simplest(outer, terms, column, fitting, judging)
-                && found.saved_bits.iter().any(|&bits| bits >= LEAST_SAVING)
-            {
-                candidates.push(found);
-            }
-        }
+    let Some(target) = transformed(outer, &screening[column]) else { return Vec::new() };
+    let mut sums = pursue(&target, column, atoms, BEAM);
+    if matches!(outer, Outer::Identity | Outer::Sqrt) {
+        sums.extend(fit::quadratic_form(&target, column, screening));
     }
+    let found = sums.into_iter().filter_map(|terms| simplest(outer, terms, column, fitting, judging));
+    found.filter(|found| found.saved_bits.iter().any(|&bits| bits >= LEAST_SAVING)).collect()
+}
+
+/// Those of a column's formulas that are worth most.
+fn kept(mut candidates: Vec<Found>) -> Vec<Found> {
     let worth = |f: &Found| total(f) - BITS_OF_A_TERM * f.formula.terms.len() as f64;
     candidates.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
     let mut kept: Vec<Found> = Vec::new();

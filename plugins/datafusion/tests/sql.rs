@@ -63,7 +63,7 @@ fn lake(folder: &Path) -> (PathBuf, PathBuf, Arc<Document>) {
     }
     let mut ranges = Ranges::default();
     pairs.iter().for_each(|pair| ranges.merge(&ranges_of_file(&pair.0).unwrap()));
-    let sample = sample_of_files(&[&pairs[0].0], 1 << 14).unwrap();
+    let sample = sample_of_files(&[&pairs[0].0], 1 << 14, 1).unwrap();
     let options = Options { bound: Some(Limit::Abs(ABS)), ..Options::default() };
     let (document, _) = plan(&sample.schema(), &ranges, &sample, &options).unwrap();
     let document = Arc::new(document);

@@ -255,7 +255,7 @@ pub(crate) fn plan_files(
         }
         let chosen: BTreeSet<usize> = (0..3).map(|i| i * paths.len() / 3).collect();
         let chosen: Vec<&Path> = chosen.into_iter().filter_map(|i| paths.get(i).map(PathBuf::as_path)).collect();
-        let sample = sample_of_files(&chosen, SAMPLE_ROWS)?;
+        let sample = sample_of_files(&chosen, SAMPLE_ROWS, options.n_threads)?;
         planned(&sample.schema(), &ranges, &sample, &options)
     })
 }

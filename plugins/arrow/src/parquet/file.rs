@@ -11,7 +11,7 @@ use crate::find::Documents;
 use crate::plan::Ranges;
 use crate::real::float_of;
 use arrow_array::RecordBatch;
-use baler_codec::standalone::map_in_order;
+use baler_codec::standalone::{map_all, map_in_order};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
@@ -105,11 +105,21 @@ pub fn ranges_of_file(path: &Path) -> Result<Ranges> {
     Ok(ranges)
 }
 
-/// Some rows of each of several files of one table, from up to four row groups of each.
+/// Some rows of each of several files of one table, from up to four row groups of each, read on `n_threads` threads.
 ///
 /// # Errors
 /// Where the columns of a file are not those of the first one.
-pub fn sample_of_files(paths: &[&Path], n_rows: usize) -> Result<RecordBatch> {
+pub fn sample_of_files(paths: &[&Path], n_rows: usize, n_threads: usize) -> Result<RecordBatch> {
+    joined(&parts_of_files(paths, n_rows, n_threads, |part| Ok(part.clone()))?)
+}
+
+/// What `make` makes of each part of [`sample_of_files`].
+fn parts_of_files(
+    paths: &[&Path],
+    n_rows: usize,
+    n_threads: usize,
+    make: impl Fn(&RecordBatch) -> Result<RecordBatch> + Sync,
+) -> Result<Vec<RecordBatch>> {
     let mut schema = None;
     let mut parts = Vec::new();
     for path in paths {
@@ -126,15 +136,26 @@ pub fn sample_of_files(paths: &[&Path], n_rows: usize) -> Result<RecordBatch> {
         let mut groups: Vec<usize> = (0..4).map(|i| i * n_groups / 4).filter(|&g| g < n_groups).collect();
         groups.dedup();
         let n = n_rows.div_ceil(groups.len().max(1) * paths.len());
-        for group in groups {
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input.clone(), metadata.clone());
-            for batch in builder.with_row_groups(vec![group]).with_limit(n).with_batch_size(n.max(1)).build()? {
-                parts.push(RecordBatch::try_new(schema.clone(), batch?.columns().to_vec())?);
-            }
-        }
+        parts.extend(groups.into_iter().map(|group| (input.clone(), metadata.clone(), group, n)));
     }
     let schema = schema.ok_or_else(|| Error::invalid("no file to take a sample of"))?;
-    Ok(arrow_select::concat::concat_batches(&schema, &parts)?)
+    let read = |(input, metadata, group, n): (InputFile, ArrowReaderMetadata, usize, usize)| {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
+        let batches = builder.with_row_groups(vec![group]).with_limit(n).with_batch_size(n.max(1)).build()?;
+        let batches = batches.map(|batch| make(&RecordBatch::try_new(schema.clone(), batch?.columns().to_vec())?));
+        batches.collect::<Result<Vec<_>>>()
+    };
+    let mut parts: Vec<RecordBatch> = map_all(n_threads, parts, read)?.into_iter().flatten().collect();
+    // A table without rows has a schema too.
+    if parts.is_empty() {
+        parts.push(make(&RecordBatch::new_empty(schema.clone()))?);
+    }
+    Ok(parts)
+}
+
+/// One batch of several of one schema.
+fn joined(parts: &[RecordBatch]) -> Result<RecordBatch> {
+    Ok(arrow_select::concat::concat_batches(parts[0].schema_ref(), parts)?)
 }
 
 /// Columns that the file says its rows are sorted by.
@@ -166,7 +187,9 @@ pub fn encode_file<W: Write + Send>(
         Profile::Archive => (Encoder::archive(document.clone(), metadata.schema())?, MAX_BLOCK_ROWS),
         _ => (Encoder::new(document.clone(), metadata.schema())?, MAX_GROUP_ROWS),
     };
-    let sample = encoder.encode(&sample_of_files(&[input], judged_rows(metadata.schema().fields().len()))?)?.batch;
+    let n_sample = judged_rows(metadata.schema().fields().len());
+    let encode = |part: &RecordBatch| Ok(encoder.encode(part)?.batch);
+    let sample = joined(&parts_of_files(&[input], n_sample, options.n_threads, encode)?)?;
     let properties = properties(&sample, options.profile, options.zstd_level, options.n_threads)?;
     let mut writer =
         BalerParquetWriter::try_new(output, encoder.clone(), properties)?.with_source(options.source.clone());

@@ -27,6 +27,9 @@ const PAGE_BYTES: usize = PAGE_ROWS * 8;
 /// What a level of Zstandard has to save to be worth its time: a part of what level 1 makes.
 const MIN_SAVING: f64 = 1.0 / 256.0;
 
+/// Encodings that level 1 leaves this much larger than the best are not tried at a higher level.
+const NEAR: f64 = 1.25;
+
 /// How a column is written.
 type Way = (Option<Encoding>, ZstdLevel);
 
@@ -55,23 +58,38 @@ pub fn properties(
         }
         Profile::Conservative => &[None],
     };
-    let schema = ArrowSchemaConverter::new().convert(&sample.schema())?;
+    let schema = &ArrowSchemaConverter::new().convert(&sample.schema())?;
     let columns = schema.columns();
-    let mut best: Vec<(f64, Way)> = vec![(f64::INFINITY, (None, fast)); columns.len()];
-    let levels = if fast == asked { vec![fast] } else { vec![fast, asked] };
-    let ways = levels.into_iter().flat_map(|level| encodings.iter().map(move |&encoding| (encoding, level)));
-    let try_out = |(encoding, level): Way| {
-        let fit = columns.iter().filter(|c| is_fit(c, encoding));
-        let chosen = fit.fold(base(level), |builder, c| with(builder, c.path(), encoding));
-        Ok::<_, Error>(((encoding, level), sizes(sample, chosen.build())?))
+    let leaves = |field| (0..columns.len()).filter(move |&c| schema.get_column_root_idx(c) == field);
+    // What each leaf takes by each way that fits it. Each field by itself, so that threads share them out evenly.
+    let sizes = |ways: Vec<(usize, Way)>| -> Result<Vec<(usize, Way, i64)>> {
+        let of_field = |(field, (encoding, level)): (usize, Way)| {
+            let fit = |&c: &usize| is_fit(&columns[c], encoding);
+            let chosen = leaves(field).filter(fit);
+            let chosen = chosen.fold(base(level), |builder, c| with(builder, columns[c].path(), encoding));
+            let found = leaves(field).zip(leaf_sizes(&sample.project(&[field])?, chosen.build())?);
+            Ok::<_, Error>(found.filter(|(c, _)| fit(c)).map(|(c, size)| (c, (encoding, level), size)).collect())
+        };
+        let found: Vec<Vec<_>> = map_all(n_threads, ways, of_field)?;
+        Ok(found.into_iter().flatten().collect())
     };
-    for ((encoding, level), sizes) in map_all(n_threads, ways, try_out)? {
-        let weight = if level == fast { 1.0 } else { 1.0 + MIN_SAVING };
-        for ((best, column), size) in best.iter_mut().zip(columns).zip(sizes) {
-            if is_fit(column, encoding) && size as f64 * weight < best.0 {
-                *best = (size as f64 * weight, (encoding, level));
+    let fields = 0..sample.num_columns();
+    let quick = sizes(fields.flat_map(|field| encodings.iter().map(move |&e| (field, (e, fast)))).collect())?;
+    let mut best: Vec<(f64, Way)> = vec![(f64::INFINITY, (None, fast)); columns.len()];
+    let keep_smaller = |best: &mut [(f64, Way)], found: &[(usize, Way, i64)], weight: f64| {
+        for &(c, way, size) in found {
+            if size as f64 * weight < best[c].0 {
+                best[c] = (size as f64 * weight, way);
             }
         }
+    };
+    keep_smaller(&mut best, &quick, 1.0);
+    if asked != fast {
+        let is_near = |&&(c, _, size): &&(usize, Way, i64)| size as f64 <= best[c].0 * NEAR;
+        let near = quick.iter().filter(is_near);
+        let mut ways: Vec<_> = near.map(|&(c, (e, _), _)| (schema.get_column_root_idx(c), (e, asked))).collect();
+        ways.dedup();
+        keep_smaller(&mut best, &sizes(ways)?, 1.0 + MIN_SAVING);
     }
     let chosen = columns.iter().zip(best).fold(base(asked), |builder, (column, (_, (encoding, level)))| {
         with(builder, column.path(), encoding).set_column_compression(column.path().clone(), Compression::ZSTD(level))
@@ -97,8 +115,8 @@ fn is_fit(column: &ColumnDescriptor, encoding: Option<Encoding>) -> bool {
     }
 }
 
-/// Bytes of each column.
-fn sizes(sample: &RecordBatch, properties: WriterProperties) -> Result<Vec<i64>> {
+/// Bytes of each leaf.
+fn leaf_sizes(sample: &RecordBatch, properties: WriterProperties) -> Result<Vec<i64>> {
     let mut writer = ArrowWriter::try_new(Vec::new(), sample.schema(), Some(properties))?;
     writer.write(sample)?;
     let metadata = writer.close()?;

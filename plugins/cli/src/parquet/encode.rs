@@ -288,7 +288,7 @@ fn choose(table: &Table, options: &Options, ranges: &Ranges) -> Result<(Arc<Docu
     let n = table.pairs.len();
     let chosen: BTreeSet<usize> = (0..3).map(|i| i * n / 3).collect();
     let paths: Vec<&Path> = chosen.into_iter().map(|i| table.pairs[i].input.as_path()).collect();
-    let sample = sample_of_files(&paths, SAMPLE_ROWS)?;
+    let sample = sample_of_files(&paths, SAMPLE_ROWS, options.n_threads)?;
     let (document, left_out) = plan(&sample.schema(), ranges, &sample, options)?;
     Ok((Arc::new(document), left_out))
 }

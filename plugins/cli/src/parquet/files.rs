@@ -100,16 +100,15 @@ pub fn write_whole<T>(
     force: bool,
     write: impl FnOnce(OutputFile) -> Result<(OutputFile, T)>,
 ) -> Result<T> {
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).in_file(folder)?;
-        remove_unfinished(folder, path);
-    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).in_file(folder)?;
+    remove_unfinished(folder, path);
     let (output, file) = Output::create(path, force)?;
     let (file, value) = write(file)?;
     file.sync_all().in_file(path)?;
     output.commit()?;
     // The name has to survive a power cut as well; not every file system can promise that.
-    if let Some(folder) = path.parent().and_then(|p| File::open(p).ok()) {
+    if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
     Ok(value)
