@@ -477,13 +477,13 @@ impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
                 }
                 let anchor = walk.anchor(values, at, x, i);
                 let difference = |k: usize| values[k].to_i64().wrapping_sub(anchor) as f64;
-                let mut near = [0.0; PADDED_TAPS];
+                let mut near = NONE_NEAR;
                 if inside.contains(&x) {
-                    for (v, offset) in near.iter_mut().zip(&offsets[set]) {
+                    for (v, offset) in near.as_flattened_mut().iter_mut().zip(&offsets[set]) {
                         *v = difference(i - offset);
                     }
                 } else {
-                    for (v, tap) in near.iter_mut().zip(taps(set)) {
+                    for (v, tap) in near.as_flattened_mut().iter_mut().zip(taps(set)) {
                         *v = walk.neighbour(at, x, tap).map_or(0.0, difference);
                     }
                 }
@@ -495,18 +495,19 @@ impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
     }
 }
 
-/// Neighbours that the sums of [`Normal`] have room for: as many as fill vectors.
-const PADDED_TAPS: usize = N_TAPS.next_multiple_of(LANES);
+/// A position's neighbours, and zeros up to a whole number of vectors.
+type Near = [[f64; LANES]; N_TAPS.div_ceil(LANES)];
+const NONE_NEAR: Near = [[0.0; LANES]; N_TAPS.div_ceil(LANES)];
 const LANES: usize = 4;
 
 /// Sums of products for least squares.
 struct Normal {
     n: usize,
-    /// A row of [`PADDED_TAPS`] for each neighbour, of which those up to itself count.
-    products: Vec<[[f64; LANES]; PADDED_TAPS / LANES]>,
+    /// A row for each neighbour, of which those up to itself count.
+    products: Vec<Near>,
     targets: Vec<f64>,
     /// Positions not yet added, which is done for some at once: their neighbours, and what is there.
-    near: [[f64; PADDED_TAPS]; BATCH],
+    near: [Near; BATCH],
     target: [f64; BATCH],
     n_waiting: usize,
 }
@@ -518,16 +519,16 @@ impl Normal {
     fn new(n: usize) -> Self {
         Self {
             n,
-            products: vec![[[0.0; LANES]; PADDED_TAPS / LANES]; n],
+            products: vec![NONE_NEAR; n],
             targets: vec![0.0; n],
-            near: [[0.0; PADDED_TAPS]; BATCH],
+            near: [NONE_NEAR; BATCH],
             target: [0.0; BATCH],
             n_waiting: 0,
         }
     }
 
     #[inline(always)]
-    fn add(&mut self, near: [f64; PADDED_TAPS], target: f64) {
+    fn add(&mut self, near: Near, target: f64) {
         (self.near[self.n_waiting], self.target[self.n_waiting]) = (near, target);
         self.n_waiting += 1;
         if self.n_waiting == BATCH {
@@ -540,7 +541,8 @@ impl Normal {
         let mut energy = [0.0; BATCH];
         for k in 0..self.n {
             for (energy, near) in energy.iter_mut().zip(&self.near) {
-                *energy += near[k] * near[k];
+                let near = near[k / LANES][k % LANES];
+                *energy += near * near;
             }
         }
         let mut weights = [0.0; BATCH];
@@ -549,19 +551,23 @@ impl Normal {
             *weight = 1.0 / (1.0 + (energy + target * target).sqrt());
         }
         for (i, (row, sum)) in self.products.iter_mut().zip(&mut self.targets).enumerate() {
-            let scaled: [f64; BATCH] = std::array::from_fn(|b| self.near[b][i] * weights[b]);
+            let scaled: [f64; BATCH] = std::array::from_fn(|b| self.near[b][i / LANES][i % LANES] * weights[b]);
             for (scaled, target) in scaled.iter().zip(&self.target) {
                 *sum += scaled * target;
             }
-            for (start, lanes) in (0..=i).step_by(LANES).zip(row) {
+            // Arrays of known length, or the compiler does one number at a time.
+            for (v, products) in row[..=i / LANES].iter_mut().enumerate() {
+                let mut sums = *products;
                 for (scaled, near) in scaled.iter().zip(&self.near) {
-                    for (p, w) in lanes.iter_mut().zip(&near[start..start + LANES]) {
-                        *p += scaled * w;
+                    let near = near[v];
+                    for lane in 0..LANES {
+                        sums[lane] += scaled * near[lane];
                     }
                 }
+                *products = sums;
             }
         }
-        (self.near, self.target, self.n_waiting) = ([[0.0; PADDED_TAPS]; BATCH], [0.0; BATCH], 0);
+        (self.near, self.target, self.n_waiting) = ([NONE_NEAR; BATCH], [0.0; BATCH], 0);
     }
 
     /// Weights in units of 2^-[`FRACTION_BITS`], by Cholesky decomposition with a small ridge.
