@@ -6,6 +6,7 @@
 use super::{Int, bytes};
 use crate::error::{Error, Result};
 use crate::params::Effort;
+use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
 /// zstd's level at the default effort: the highest that searches no trees where there are less than 256 KiB.
@@ -37,42 +38,58 @@ pub(super) fn quick_len<I: Int>(values: &[I], planes: bool, level: i32) -> usize
 /// Windows that begin where the values themselves say so are the same wherever they lie (U. Manber, "Finding similar files
 /// in a large file system", 1994).
 pub(super) fn has_repeats<I: Int>(values: &[I]) -> bool {
-    const WINDOW: usize = 24;
-    const BEGIN_BITS: u32 = 5;
-    const TABLE_BITS: u32 = 12;
-    /// One in so many.
-    const PART: usize = 16;
-    /// So many windows tell, however many values are alike.
-    const ENOUGH: usize = 1 << 10;
-    const BLOCK: usize = 256;
-    let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    // Of the first few values, as residuals are often of two or three kinds only; in 32 bits, so that many are hashed at once.
-    let begin_of = |values: [I; 4]| {
-        let hash = values.map(|v| (v.to_i64() as u32).wrapping_mul(0x9E37_79B9));
-        hash[0] ^ hash[1].rotate_left(7) ^ hash[2].rotate_left(15) ^ hash[3].rotate_left(23)
-    };
-    let mut seen = vec![0u64; 1 << TABLE_BITS];
-    let (mut n_windows, mut n_again) = (0, 0);
-    let n_begins = (values.len() + 1).saturating_sub(WINDOW);
-    for start in (0..n_begins).step_by(BLOCK) {
-        let block = start..n_begins.min(start + BLOCK);
-        let mut begins = [false; BLOCK];
-        for (begin, first) in begins.iter_mut().zip(values[start..].windows(4)).take(block.len()) {
-            let first = *first.first_chunk().expect("four values");
-            *begin = begin_of(first) >> (u32::BITS - BEGIN_BITS) == 1;
+    simd::run(Repeats { values })
+}
+
+struct Repeats<'a, I> {
+    values: &'a [I],
+}
+
+impl<I: Int> Kernel for Repeats<'_, I> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        const WINDOW: usize = 24;
+        /// A window begins by so many values, as residuals are often of two or three kinds only.
+        const FIRST: usize = 4;
+        const BEGIN_BITS: u32 = 5;
+        const TABLE_BITS: u32 = 12;
+        /// One in so many.
+        const PART: usize = 16;
+        /// So many windows tell, however many values are alike.
+        const ENOUGH: usize = 1 << 10;
+        const BLOCK: usize = 256;
+        let values = self.values;
+        let hash = |v: I| (v.to_i64() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut seen = vec![0u64; 1 << TABLE_BITS];
+        let (mut n_windows, mut n_again) = (0, 0);
+        let n_begins = (values.len() + 1).saturating_sub(WINDOW);
+        for start in (0..n_begins).step_by(BLOCK) {
+            let block = start..n_begins.min(start + BLOCK);
+            // In 32 bits, so that many are hashed at once.
+            let mut hashes = [0u32; BLOCK + FIRST - 1];
+            for (hash, v) in hashes.iter_mut().zip(&values[start..]) {
+                *hash = (v.to_i64() as u32).wrapping_mul(0x9E37_79B9);
+            }
+            let begins: [bool; BLOCK] = std::array::from_fn(|k| {
+                let [a, b, c, d] = std::array::from_fn(|n| hashes[k + n]);
+                (a ^ b.rotate_left(7) ^ c.rotate_left(15) ^ d.rotate_left(23)) >> (u32::BITS - BEGIN_BITS) == 1
+            });
+            for at in block.zip(begins).filter(|&(_, begin)| begin).map(|(at, _)| at) {
+                let window = &values[at..at + WINDOW];
+                let whole = window
+                    .iter()
+                    .fold(0u64, |sum, &v| (sum.rotate_left(23) ^ hash(v)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
+                let place = &mut seen[(whole >> (u64::BITS - TABLE_BITS)) as usize];
+                n_again += usize::from(*place == whole);
+                n_windows += 1;
+                *place = whole;
+            }
         }
-        for at in block.zip(begins).filter(|&(_, begin)| begin).map(|(at, _)| at) {
-            let window = &values[at..at + WINDOW];
-            let whole =
-                window.iter().fold(0u64, |sum, &v| (sum.rotate_left(23) ^ hash(v)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
-            let place = &mut seen[(whole >> (u64::BITS - TABLE_BITS)) as usize];
-            n_again += usize::from(*place == whole);
-            n_windows += 1;
-            *place = whole;
-        }
+        // Values of which hardly any window is one of those may all be alike.
+        n_windows < (values.len() >> (BEGIN_BITS + 3)).min(ENOUGH) || n_again * PART > n_windows
     }
-    // Values of which hardly any window is one of those may all be alike.
-    n_windows < (values.len() >> (BEGIN_BITS + 3)).min(ENOUGH) || n_again * PART > n_windows
 }
 
 fn serialise<I: Int>(values: &[I], base: i64, width: usize, planes: bool) -> Vec<u8> {

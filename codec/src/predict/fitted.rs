@@ -177,6 +177,7 @@ pub(crate) struct Scan<'a, I, V> {
 
 impl<I: Int, V: Visit<I>> Kernel for Scan<'_, I, V> {
     type Output = Outcome<(), V::Error>;
+    const GAINS_BY_AVX512: bool = true;
 
     #[inline(always)]
     fn run(self) -> Self::Output {
@@ -244,6 +245,7 @@ struct Residual<'a> {
 
 impl Kernel for Residual<'_> {
     type Output = Option<Vec<i32>>;
+    const GAINS_BY_AVX512: bool = true;
 
     #[inline(always)]
     fn run(self) -> Option<Vec<i32>> {
@@ -447,6 +449,10 @@ impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
 
     #[inline(always)]
     fn run(self) -> Weights {
+        /// Of a set of few positions one in so many is looked at: what is left of few is not worth the time.
+        const LEAST_STEP: usize = 8;
+        /// Where that leaves as many.
+        const MIN_SAMPLES: usize = 1 << 10;
         let Self { values, extents, n_samples, is_used } = self;
         let walk = Walk::new(extents);
         let offsets: [Vec<usize>; N_SETS] =
@@ -466,7 +472,7 @@ impl<I: Int, U: Fn(usize) -> bool> Kernel for Fit<'_, I, U> {
         let mut seen = [0usize; N_SETS];
         for (at, row) in rows(extents) {
             let set = walk.set(at);
-            let step = counts[set].div_ceil(n_samples).max(1);
+            let step = counts[set].div_ceil(n_samples).max((counts[set] / MIN_SAMPLES).min(LEAST_STEP)).max(1);
             let inside = if walk.has_all(at) { walk.inside() } else { 0..0 };
             while next[set] < seen[set] + extents[3] {
                 let x = next[set] - seen[set];

@@ -14,20 +14,29 @@ pub(crate) struct BitWriter {
 impl BitWriter {
     #[inline(always)]
     pub fn push(&mut self, bits: u64, n: u32) {
-        debug_assert!(n <= MAX_BITS);
+        debug_assert!(n <= MAX_BITS && bits >> n == 0);
+        if n > u32::BITS {
+            self.push_word(bits & u64::from(u32::MAX), u32::BITS);
+            self.push_word(bits >> u32::BITS, n - u32::BITS);
+        } else {
+            self.push_word(bits, n);
+        }
+    }
+
+    /// At most as many as fill a word, of which fewer are pending.
+    #[inline(always)]
+    fn push_word(&mut self, bits: u64, n: u32) {
         self.pending |= bits << self.n_pending;
         self.n_pending += n;
-        // At most 7 + 44 bits.
-        let whole = self.n_pending / 8;
-        self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..whole as usize]);
-        self.pending = if whole == 8 { 0 } else { self.pending >> (8 * whole) };
-        self.n_pending %= 8;
+        if self.n_pending >= u32::BITS {
+            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= u32::BITS;
+            self.n_pending -= u32::BITS;
+        }
     }
 
     pub fn finish(mut self) -> Vec<u8> {
-        if self.n_pending > 0 {
-            self.bytes.push(self.pending as u8);
-        }
+        self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..self.n_pending.div_ceil(8) as usize]);
         self.bytes
     }
 }

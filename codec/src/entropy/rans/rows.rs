@@ -2,8 +2,8 @@
 
 use super::tables::{Counts, Lookup, OfEnergy, Tables};
 use super::{
-    BitReader, BitWriter, MAX_BITS, MAX_VALUES_PER_BYTE_LOG2, N_CLASSES, N_DIRECT, N_TOKENS, States, class,
-    encode_tokens, n_extra, near, token, token_base,
+    BitReader, BitWriter, DIRECT_BITS, MAX_BITS, MAX_NEIGHBOUR, MAX_VALUES_PER_BYTE_LOG2, N_CLASSES, N_DIRECT,
+    N_TOKENS, States, class, encode_tokens, n_extra, near, token, token_base,
 };
 use crate::entropy::Int;
 use crate::error::{Error, Result};
@@ -22,7 +22,8 @@ fn turn(around: i32) -> i64 {
 
 /// Gathers the tokens of all rows, for tables are counted before anything is written.
 pub(crate) struct RowEncoder {
-    counts: Vec<Counts>,
+    /// Of each class, in two by turns, so that no count is read just after it was written.
+    counts: Vec<[Counts; 2]>,
     /// Of each value, class and token.
     coded: Vec<(u8, u8)>,
     extra: BitWriter,
@@ -34,7 +35,7 @@ impl RowEncoder {
     /// For so many values.
     pub fn new(n: usize) -> Self {
         Self {
-            counts: vec![[0; N_TOKENS]; N_CLASSES],
+            counts: vec![[[0; N_TOKENS]; 2]; N_CLASSES],
             coded: Vec::with_capacity(n),
             extra: BitWriter::default(),
             largest: 0,
@@ -45,6 +46,15 @@ impl RowEncoder {
     /// of what follows.
     #[inline(always)]
     pub fn row<I: Int>(&mut self, base: &[Base], classes: &[u8], current: &mut [i32], values: &mut slice::Iter<'_, I>) {
+        if classes.is_empty() {
+            let (there, rest) = values.as_slice().split_at(current.len());
+            // The one number whose opposite is wide.
+            if let Some(there) = I::narrow(there).filter(|there| !there.contains(&i32::MIN)) {
+                *values = rest.iter();
+                self.narrow_row(base, current, there);
+                return;
+            }
+        }
         let (mut w, mut ww) = (0i32, 0i32);
         for (x, (current, &(energy, around))) in current.iter_mut().zip(base).enumerate() {
             if !classes.is_empty() && classes[x] != 0 {
@@ -57,7 +67,7 @@ impl RowEncoder {
             self.largest |= z;
             let k = class(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
             let t = token(z & ((1 << MAX_BITS) - 1));
-            self.counts[k][t] += 1;
+            self.counts[k][0][t] += 1;
             self.coded.push((k as u8, t as u8));
             let bits = n_extra(t);
             if bits > 0 {
@@ -68,12 +78,57 @@ impl RowEncoder {
         }
     }
 
+    /// [`Self::row`] of values that are all coded, in vectors but for what is counted and written.
+    #[inline(always)]
+    fn narrow_row(&mut self, base: &[Base], current: &mut [i32], values: &[i32]) {
+        let (values, rest) = values.as_chunks::<LANES>();
+        let (current, current_rest) = current.as_chunks_mut::<LANES>();
+        let mut near = [0; 2 + LANES];
+        for (current, (values, base)) in current.iter_mut().zip(values.iter().zip(base.as_chunks().0)) {
+            let (all, codes) = codes(&mut near, base, values);
+            current.copy_from_slice(&near[2..]);
+            self.keep(&all, &codes);
+        }
+        if !rest.is_empty() {
+            let n = rest.len();
+            let (mut last, mut last_base) = ([0; LANES], [(0, 0); LANES]);
+            last[..n].copy_from_slice(rest);
+            last_base[..n].copy_from_slice(&base[values.len() * LANES..][..n]);
+            let (all, codes) = codes(&mut near, &last_base, &last);
+            current_rest.copy_from_slice(&near[2..2 + n]);
+            self.keep(&all[..n], &codes[..n]);
+        }
+    }
+
+    /// Counts zigzag values by their classes and tokens, and writes what tokens leave of them.
+    #[inline(always)]
+    fn keep(&mut self, all: &[u32], codes: &[(u8, u8)]) {
+        for (x, &(k, t)) in codes.iter().enumerate() {
+            self.counts[usize::from(k)][x % 2][usize::from(t)] += 1;
+        }
+        self.coded.extend_from_slice(codes);
+        let largest = all.iter().fold(0, |all, z| all | z);
+        self.largest |= u64::from(largest);
+        if u64::from(largest) < N_DIRECT {
+            return;
+        }
+        for (&z, &(_, t)) in all.iter().zip(codes) {
+            let bits = n_extra(t.into());
+            if bits > 0 {
+                self.extra.push(u64::from(z) & ((1 << bits) - 1), bits);
+            }
+        }
+    }
+
     /// The payload and how many bytes of it are tables; unless a value is too large or nearly all are alike.
+    #[inline(always)]
     pub fn finish(self) -> Option<(Vec<u8>, usize)> {
         if self.largest >> MAX_BITS != 0 || self.coded.is_empty() {
             return None;
         }
-        let tables = Tables::from_counts(&self.counts);
+        let sums = |[a, b]: &[Counts; 2]| std::array::from_fn(|t| a[t] + b[t]);
+        let counts: Vec<Counts> = self.counts.iter().map(sums).collect();
+        let tables = Tables::from_counts(&counts);
         let mut out = Writer::default();
         tables.write(&mut out);
         let head = out.bytes.len();
@@ -82,6 +137,49 @@ impl RowEncoder {
         encode_tokens(&tables.tables, self.coded.iter().map(of_table), &mut out);
         (self.coded.len() >> MAX_VALUES_PER_BYTE_LOG2 <= out.bytes.len()).then_some((out.bytes, head))
     }
+}
+
+/// Values that are coded at once.
+const LANES: usize = 16;
+
+/// Zigzag values, and their classes and tokens. `near` holds the two neighbours before, and takes in what these are as
+/// neighbours.
+#[inline(always)]
+fn codes(
+    near: &mut [i32; 2 + LANES],
+    base: &[Base; LANES],
+    values: &[i32; LANES],
+) -> ([u32; LANES], [(u8, u8); LANES]) {
+    (near[0], near[1]) = (near[LANES], near[LANES + 1]);
+    let limit = MAX_NEIGHBOUR as i32;
+    near[2..].iter_mut().zip(values).for_each(|(near, &v)| *near = v.clamp(-limit, limit));
+    let (mut all, mut classes, mut tokens) = ([0; LANES], [0; LANES], [0; LANES]);
+    for x in 0..LANES {
+        let ((energy, around), w, ww) = (base[x], near[x + 1], near[x]);
+        let turn = (around + w) >> 31;
+        let v = (values[x] ^ turn) - turn;
+        all[x] = ((v << 1) ^ (v >> 31)) as u32;
+        classes[x] = class_of(energy + 3 * w.unsigned_abs() + ww.unsigned_abs());
+        tokens[x] = token_of(all[x]);
+    }
+    (all, std::array::from_fn(|x| (classes[x], tokens[x])))
+}
+
+/// [`class`], by the exponent of a float and the two bits below.
+#[inline(always)]
+fn class_of(energy: u32) -> u8 {
+    // Below 2^24, and exact therefore.
+    let bits = ((energy + 4) as i32 as f32).to_bits();
+    ((bits >> 21) - 4 * 127 - 8) as u8
+}
+
+/// [`token`], alike.
+#[inline(always)]
+fn token_of(z: u32) -> u8 {
+    // The bit eight below the highest is cleared, so that rounding never reaches those that count.
+    let bits = ((z & !(z >> 8)) as f32).to_bits();
+    let large = (bits >> 21).wrapping_sub(4 * (127 + DIRECT_BITS) - N_DIRECT as u32);
+    (if u64::from(z) < N_DIRECT { z } else { large }) as u8
 }
 
 /// Tokens are named by the number that they stand for where it is a zigzag value: nothing but a sign is left to do then.

@@ -1,6 +1,5 @@
 //! The states that tokens are pushed into and popped from.
 
-use super::N_TOKENS;
 use super::tables::{Lookup, PROBABILITY_BITS, TOTAL, Table};
 use crate::error::{Error, Result};
 use crate::wire::{Reader, Writer};
@@ -10,7 +9,7 @@ const LEAST_STATE: u32 = 1 << 16;
 const N_STATES: usize = 4;
 
 /// A token's part of the states.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Span {
     frequency: u32,
     start: u32,
@@ -31,37 +30,57 @@ impl Span {
         // Rounded up by less than the frequency, the reciprocal adds less than 1 / frequency to the quotient, which is exact
         // therefore (T. Granlund, P. L. Montgomery, PLDI 1994, doi:10.1145/178243.178249); the product stays below 2^64.
         let quotient = ((u64::from(state) * self.reciprocal) >> Self::SHIFT) as u32;
-        (quotient << PROBABILITY_BITS) + (state - quotient * self.frequency) + self.start
+        // The quotient in front of the remainder.
+        state + quotient * (TOTAL - self.frequency) + self.start
     }
 }
 
 /// Codes tokens, each after the number of its table, in the order in which they are decoded.
+#[inline(always)]
 pub(crate) fn encode_tokens(
     tables: &[Table],
     coded: impl DoubleEndedIterator<Item = (u8, u8)> + ExactSizeIterator,
     out: &mut Writer,
 ) {
-    let spans: Vec<[Span; N_TOKENS]> = tables
-        .iter()
-        .map(|table| {
-            let mut start = 0;
-            table.frequencies.map(|f| {
-                let span = Span::new(f.into(), start);
-                start += u32::from(f);
-                span
-            })
-        })
-        .collect();
+    let spans = |table: &Table| {
+        let mut spans = [Span::default(); 1 << u8::BITS];
+        let mut start = 0;
+        for (span, &f) in spans.iter_mut().zip(&table.frequencies) {
+            *span = Span::new(f.into(), start);
+            start += u32::from(f);
+        }
+        spans
+    };
+    let spans: Vec<[Span; 1 << u8::BITS]> = tables.iter().map(spans).collect();
     let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2);
     let mut states = [LEAST_STATE; N_STATES];
-    for (i, (table, token)) in coded.enumerate().rev() {
-        let span = spans[usize::from(table)][usize::from(token)];
-        let state = &mut states[i % N_STATES];
-        if u64::from(*state) >= u64::from(span.frequency) << (32 - PROBABILITY_BITS) {
-            words.push(*state as u16);
-            *state >>= 16;
+    let mut left = coded.len();
+    let mut coded = coded.rev();
+    while left > 0 {
+        /// Tokens whose words are put where the next may take their place: no branch says whether there is one.
+        const RUN: usize = 1 << 10;
+        let mut waiting = [0u16; RUN];
+        let mut n_waiting = 0;
+        // All but the first run end before a token of the first state.
+        let run = if left % RUN == 0 { RUN } else { left % RUN };
+        let mut push = |state: &mut u32, (table, token): (u8, u8)| {
+            let span = spans[usize::from(table)][usize::from(token)];
+            waiting[n_waiting % RUN] = *state as u16;
+            let is_full = *state > (span.frequency << (32 - PROBABILITY_BITS)).wrapping_sub(1);
+            n_waiting += usize::from(is_full);
+            *state = span.push(*state >> (16 * u32::from(is_full)));
+        };
+        let mut next = || coded.next().expect("as many tokens as there are");
+        for k in (0..run % N_STATES).rev() {
+            push(&mut states[k], next());
         }
-        *state = span.push(*state);
+        for _ in 0..run / N_STATES {
+            for state in states.iter_mut().rev() {
+                push(state, next());
+            }
+        }
+        words.extend_from_slice(&waiting[..n_waiting]);
+        left -= run;
     }
     for state in states {
         out.raw(&state.to_le_bytes());
