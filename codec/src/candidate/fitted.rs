@@ -24,8 +24,7 @@ pub(crate) fn encode(part: &Part<'_>, quantised: &Quantised, to_beat: usize) -> 
     let mut best = Prediction::new(q, &extents, part);
     let occurring = occurring_in(q);
     if !occurring.is_empty() {
-        let rank = |&q: &i32| occurring.partition_point(|&v| v < i64::from(q)) as i32;
-        let ranked = Prediction::new(&q.iter().map(rank).collect::<Vec<i32>>(), &extents, part);
+        let ranked = Prediction::new(&occurring::ranks(q, &occurring), &extents, part);
         // About a byte for each.
         let bits = ranked.bits + 8.0 * occurring.len() as f64;
         if bits < best.bits {
@@ -131,10 +130,8 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     let weights = fitted::read_weights(&extents, &mut input)?;
     let residual = stream::decode(input.rest(), n, &specials.classes)?;
     let mut values = undo(residual, &extents, &weights, &specials);
-    if let Some(last) = occurring.len().checked_sub(1) {
-        // A damaged stream can give any rank.
-        let of_rank = |v: i64| occurring[usize::try_from(v).unwrap_or(0).min(last)];
-        values = (0..n).map(|i| of_rank(values.get(i))).collect();
+    if !occurring.is_empty() {
+        values = occurring::of_ranks(values, &occurring);
     }
     quantiser.decode_all(target.dtype, &values, target.out);
     exceptions.restore(target);

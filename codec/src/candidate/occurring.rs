@@ -2,6 +2,7 @@
 
 use crate::entropy::bytes;
 use crate::error::{Error, Result};
+use crate::predict::stream::Ints;
 use crate::wire::{Reader, Writer};
 
 /// The integers that occur, rising; nothing where they are more than `most`.
@@ -70,6 +71,32 @@ pub(crate) fn rank(values: &mut [u64], occurring: &[i64]) {
             values.iter_mut().for_each(|v| *v = ranks[*v as usize].into());
         }
         _ => values.iter_mut().for_each(|v| *v = rank(*v)),
+    }
+}
+
+/// The same of 32-bit integers, in new ones.
+pub(crate) fn ranks(values: &[i32], occurring: &[i64]) -> Vec<i32> {
+    let (&first, &last) = occurring.first().zip(occurring.last()).expect("something occurs");
+    if last - first >= i64::from(SMALL) {
+        return values.iter().map(|&v| occurring.partition_point(|&o| o < i64::from(v)) as i32).collect();
+    }
+    let mut ranks = vec![0; (last - first) as usize + 1];
+    (0..).zip(occurring).for_each(|(rank, &v)| ranks[(v - first) as usize] = rank);
+    values.iter().map(|&v| ranks[(i64::from(v) - first) as usize]).collect()
+}
+
+/// The integers of these ranks; the last or the first for those that a damaged stream may give beside.
+pub(crate) fn of_ranks(ranks: Ints, occurring: &[i64]) -> Ints {
+    let last = occurring.len() - 1;
+    match (ranks, occurring.iter().map(|&v| i32::try_from(v)).collect::<std::result::Result<Vec<i32>, _>>()) {
+        (Ints::I32(mut ranks), Ok(occurring)) => {
+            ranks.iter_mut().for_each(|rank| *rank = occurring[((*rank).max(0) as usize).min(last)]);
+            Ints::I32(ranks)
+        }
+        (ranks, _) => {
+            let of_rank = |rank: i64| occurring[usize::try_from(rank).unwrap_or(0).min(last)];
+            (0..ranks.len()).map(|i| of_rank(ranks.get(i))).collect()
+        }
     }
 }
 

@@ -60,9 +60,13 @@ fn pw_rel_integer_step(elements: Elements<'_>, specials: &Specials, rel: f64) ->
 }
 
 fn integer<I: Int>(values: &[I], specials: &Specials, step: u64) -> Quantised {
-    let ordinary = || (0..values.len()).filter(|&i| !specials.is_masked(i)).map(|i| values[i]);
-    let min = ordinary().min().map_or(0, I::to_i64);
-    let max = ordinary().max().map_or(0, I::to_i64);
+    let (min, max) = if specials.classes.is_empty() {
+        simd::run(Range(values))
+    } else {
+        let ordinary = || (0..values.len()).filter(|&i| !specials.is_masked(i)).map(|i| values[i]);
+        (ordinary().min(), ordinary().max())
+    };
+    let (min, max) = (min.map_or(0, I::to_i64), max.map_or(0, I::to_i64));
     let offset = if step == 1 { base_offset(min, max) } else { phase(values, specials, step, min) };
     if specials.classes.is_empty()
         && let Some(q) = narrow(values, offset, step, min, max)
@@ -83,18 +87,53 @@ fn integer<I: Int>(values: &[I], specials: &Specials, step: u64) -> Quantised {
     Quantised { quantiser: Quantiser::Integer { offset, step }, q, exceptions: Vec::new() }
 }
 
+/// The smallest and the largest.
+struct Range<'a, I>(&'a [I]);
+
+impl<I: Int> Kernel for Range<'_, I> {
+    type Output = (Option<I>, Option<I>);
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        (self.0.iter().copied().reduce(I::min), self.0.iter().copied().reduce(I::max))
+    }
+}
+
 /// The steps from the offset to the nearest integer, where distances fit 32 bits, as those of samples do.
 fn narrow<I: Int>(values: &[I], offset: i64, step: u64, min: i64, max: i64) -> Option<Vec<i32>> {
     let distance = |v: i64| v.checked_sub(offset).and_then(|d| i32::try_from(d).ok());
     let (least, _) = (distance(min)?, distance(max)?);
-    if step == 1 {
-        return Some(values.iter().map(|v| v.to_i64().wrapping_sub(offset) as i32).collect());
-    }
     let half = i32::try_from(step / 2).ok()?;
     let step = u32::try_from(step).ok()?;
     // Not below zero, so that division rounds down.
-    least.checked_add(half).filter(|&d| d >= 0)?;
-    Some(values.iter().map(|v| ((v.to_i64().wrapping_sub(offset) + i64::from(half)) as u32 / step) as i32).collect())
+    if step > 1 && least.checked_add(half)? < 0 {
+        return None;
+    }
+    Some(simd::run(Divided { values, offset, half: half.into(), step }))
+}
+
+/// Distances from the offset, and half a step, divided by the step.
+struct Divided<'a, I> {
+    values: &'a [I],
+    offset: i64,
+    half: i64,
+    step: u32,
+}
+
+impl<I: Int> Kernel for Divided<'_, I> {
+    type Output = Vec<i32>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<i32> {
+        let Self { values, offset, half, step } = self;
+        if step == 1 {
+            return values.iter().map(|v| v.to_i64().wrapping_sub(offset) as i32).collect();
+        }
+        // Division of floats goes by vectors. Of two numbers of 32 bits it rounds to no whole number that is not below the
+        // quotient: that one is further off than rounding goes.
+        let step = f64::from(step);
+        values.iter().map(|v| (f64::from((v.to_i64().wrapping_sub(offset) + half) as u32) / step) as i32).collect()
+    }
 }
 
 /// For step 1: the minimum where only that gives narrow integers, otherwise 0.
