@@ -147,8 +147,16 @@ pub(crate) fn extremes(values: &[f64]) -> Option<(f64, f64)> {
 #[inline(always)]
 pub(crate) fn put_f64(dtype: Dtype, values: impl Iterator<Item = f64>, out: &mut [u8]) {
     match dtype {
-        Dtype::F32 => out.as_chunks_mut().0.iter_mut().zip(values).for_each(|(w, v)| *w = (v as f32).to_le_bytes()),
-        Dtype::F64 => out.as_chunks_mut().0.iter_mut().zip(values).for_each(|(w, v)| *w = v.to_le_bytes()),
+        Dtype::F32 => {
+            for (w, v) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *w = (v as f32).to_le_bytes();
+            }
+        }
+        Dtype::F64 => {
+            for (w, v) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *w = v.to_le_bytes();
+            }
+        }
         _ => values.enumerate().for_each(|(i, v)| put_bits(out, dtype.size_bytes(), i, f64_to_bits(dtype, v))),
     }
 }

@@ -193,7 +193,10 @@ impl<I: Int> Kernel for DecodeInts<'_, I> {
 fn put_words(dtype: Dtype, words: impl Iterator<Item = u64>, out: &mut [u8]) {
     #[inline(always)]
     fn put<const N: usize>(out: &mut [u8], words: impl Iterator<Item = [u8; N]>) {
-        out.as_chunks_mut::<N>().0.iter_mut().zip(words).for_each(|(o, word)| *o = word);
+        // A loop is compiled where it stands, for the vectors of the kernel; `for_each` need not be.
+        for (o, word) in out.as_chunks_mut::<N>().0.iter_mut().zip(words) {
+            *o = word;
+        }
     }
     match dtype.size_bytes() {
         1 => put(out, words.map(|w| (w as u8).to_le_bytes())),

@@ -13,7 +13,7 @@ mod transform;
 use super::{Exceptions, Part, Target, interpolated};
 use crate::bound::{Promise, within_abs};
 use crate::element::{Elements, bits_to_f64, f64_to_bits, put_f64};
-use crate::entropy::Beside;
+use crate::entropy::{Beside, Int};
 use crate::error::{Error, Result};
 use crate::params::{Dtype, Effort};
 use crate::predict::lorenzo::working_extents;
@@ -229,11 +229,38 @@ pub(crate) fn decode(payload: &[u8], target: &mut Target<'_>) -> Result<()> {
     drop(q);
     layout.inverse(&mut values);
     let corrections = stream::decode(input.rest(), n, &specials.classes)?;
-    let corrected = |(i, v)| offset + v + corrections.get(i) as f64 * step;
-    put_f64(dtype, values.into_iter().enumerate().map(corrected), target.out);
+    match &corrections {
+        Ints::I32(corrections) => {
+            simd::run(Corrected { dtype, values: &values, corrections, offset, step, out: target.out });
+        }
+        Ints::I64(corrections) => {
+            simd::run(Corrected { dtype, values: &values, corrections, offset, step, out: target.out });
+        }
+    }
     exceptions.restore(target);
     target.restore(&specials);
     Ok(())
+}
+
+/// The values: what the transform gives, moved by as many steps as it is off.
+struct Corrected<'a, I> {
+    dtype: Dtype,
+    values: &'a [f64],
+    corrections: &'a [I],
+    offset: f64,
+    step: f64,
+    out: &'a mut [u8],
+}
+
+impl<I: Int> Kernel for Corrected<'_, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { dtype, values, corrections, offset, step, out } = self;
+        let corrected = |(v, r): (&f64, &I)| offset + v + r.to_i64() as f64 * step;
+        put_f64(dtype, values.iter().zip(corrections).map(corrected), out);
+    }
 }
 
 fn dequantise(q: &[i32], step: f64, values: &mut [f64]) {
