@@ -121,7 +121,6 @@ impl RowEncoder {
     }
 
     /// The payload and how many bytes of it are tables; unless a value is too large or nearly all are alike.
-    #[inline(always)]
     pub fn finish(self) -> Option<(Vec<u8>, usize)> {
         if self.largest >> MAX_BITS != 0 || self.coded.is_empty() {
             return None;

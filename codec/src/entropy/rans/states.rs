@@ -2,6 +2,7 @@
 
 use super::tables::{Lookup, PROBABILITY_BITS, TOTAL, Table};
 use crate::error::{Error, Result};
+use crate::simd::{self, Kernel};
 use crate::wire::{Reader, Writer};
 
 /// States lie in `[LEAST_STATE, LEAST_STATE << 16)`; words of 16 bits go in and out.
@@ -36,56 +37,71 @@ impl Span {
 }
 
 /// Codes tokens, each after the number of its table, in the order in which they are decoded.
-#[inline(always)]
 pub(crate) fn encode_tokens(
     tables: &[Table],
     coded: impl DoubleEndedIterator<Item = (u8, u8)> + ExactSizeIterator,
     out: &mut Writer,
 ) {
-    let spans = |table: &Table| {
-        let mut spans = [Span::default(); 1 << u8::BITS];
-        let mut start = 0;
-        for (span, &f) in spans.iter_mut().zip(&table.frequencies) {
-            *span = Span::new(f.into(), start);
-            start += u32::from(f);
-        }
-        spans
-    };
-    let spans: Vec<[Span; 1 << u8::BITS]> = tables.iter().map(spans).collect();
-    let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2);
-    let mut states = [LEAST_STATE; N_STATES];
-    let mut left = coded.len();
-    let mut coded = coded.rev();
-    while left > 0 {
-        /// Tokens whose words are put where the next may take their place: no branch says whether there is one.
-        const RUN: usize = 1 << 10;
-        let mut waiting = [0u16; RUN];
-        let mut n_waiting = 0;
-        // All but the first run end before a token of the first state.
-        let run = if left % RUN == 0 { RUN } else { left % RUN };
-        let mut push = |state: &mut u32, (table, token): (u8, u8)| {
-            let span = spans[usize::from(table)][usize::from(token)];
-            waiting[n_waiting % RUN] = *state as u16;
-            let is_full = *state > (span.frequency << (32 - PROBABILITY_BITS)).wrapping_sub(1);
-            n_waiting += usize::from(is_full);
-            *state = span.push(*state >> (16 * u32::from(is_full)));
-        };
-        let mut next = || coded.next().expect("as many tokens as there are");
-        for k in (0..run % N_STATES).rev() {
-            push(&mut states[k], next());
-        }
-        for _ in 0..run / N_STATES {
-            for state in states.iter_mut().rev() {
-                push(state, next());
+    simd::run(Push { tables, coded, out });
+}
+
+struct Push<'a, C> {
+    tables: &'a [Table],
+    coded: C,
+    out: &'a mut Writer,
+}
+
+impl<C: DoubleEndedIterator<Item = (u8, u8)> + ExactSizeIterator> Kernel for Push<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { tables, coded, out } = self;
+        let spans = |table: &Table| {
+            let mut spans = [Span::default(); 1 << u8::BITS];
+            let mut start = 0;
+            for (span, &f) in spans.iter_mut().zip(&table.frequencies) {
+                *span = Span::new(f.into(), start);
+                start += u32::from(f);
             }
+            spans
+        };
+        let spans: Vec<[Span; 1 << u8::BITS]> = tables.iter().map(spans).collect();
+        let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2);
+        let mut states = [LEAST_STATE; N_STATES];
+        let mut left = coded.len();
+        let mut coded = coded.rev();
+        while left > 0 {
+            /// Tokens whose words are put where the next may take their place: no branch says whether there is one.
+            const RUN: usize = 1 << 10;
+            let mut waiting = [0u16; RUN];
+            let mut n_waiting = 0;
+            // All but the first run end before a token of the first state.
+            let run = if left % RUN == 0 { RUN } else { left % RUN };
+            let mut push = |state: &mut u32, (table, token): (u8, u8)| {
+                let span = spans[usize::from(table)][usize::from(token)];
+                waiting[n_waiting % RUN] = *state as u16;
+                let is_full = *state > (span.frequency << (32 - PROBABILITY_BITS)).wrapping_sub(1);
+                n_waiting += usize::from(is_full);
+                *state = span.push(*state >> (16 * u32::from(is_full)));
+            };
+            let mut next = || coded.next().expect("as many tokens as there are");
+            for k in (0..run % N_STATES).rev() {
+                push(&mut states[k], next());
+            }
+            for _ in 0..run / N_STATES {
+                for state in states.iter_mut().rev() {
+                    push(state, next());
+                }
+            }
+            words.extend_from_slice(&waiting[..n_waiting]);
+            left -= run;
         }
-        words.extend_from_slice(&waiting[..n_waiting]);
-        left -= run;
+        for state in states {
+            out.raw(&state.to_le_bytes());
+        }
+        out.bytes.extend(words.iter().rev().flat_map(|w| w.to_le_bytes()));
     }
-    for state in states {
-        out.raw(&state.to_le_bytes());
-    }
-    out.bytes.extend(words.iter().rev().flat_map(|w| w.to_le_bytes()));
 }
 
 /// Decodes them again. Loops work on a copy, which is kept in registers.

@@ -57,16 +57,17 @@ impl Classes {
     }
 
     fn find_extremes(&self, values: &[f64]) -> Vec<(f64, f64)> {
-        // As many as a byte tells apart, so that no look-up is checked.
-        let mut extremes = [(f64::INFINITY, f64::NEG_INFINITY); 1 << u8::BITS];
-        for (&class, &v) in self.of_row.iter().zip(values) {
-            let (min, max) = &mut extremes[usize::from(class)];
+        // As many as a byte tells apart, so that no look-up is checked; in two by turns, so that none is of what was just written.
+        let mut extremes = [[(f64::INFINITY, f64::NEG_INFINITY); 1 << u8::BITS]; 2];
+        for (row, (&class, &v)) in self.of_row.iter().zip(values).enumerate() {
+            let (min, max) = &mut extremes[row % 2][usize::from(class)];
             // No comparison with NaN is true.
             let v = if v.abs() < f64::INFINITY { v } else { f64::NAN };
             *min = if v < *min { v } else { *min };
             *max = if v > *max { v } else { *max };
         }
-        extremes[..self.n].to_vec()
+        let [even, odd] = &extremes;
+        even.iter().zip(odd).take(self.n).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).collect()
     }
 }
 

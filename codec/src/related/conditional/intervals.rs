@@ -66,24 +66,13 @@ impl Intervals {
 
     /// The interval of each integer.
     pub fn tokens(&self, values: &[u64]) -> Vec<u8> {
-        // By the highest bits at first: where an interval is no narrower than that, this is it.
-        const BITS: u32 = 12;
-        let shift = self.n_bits.saturating_sub(BITS);
-        let starts = self.starts();
-        let mut first = Vec::with_capacity(1 << (self.n_bits - shift));
+        // All bounds are multiples of the narrowest width, of which there are no more than cells.
+        let shift = self.extra.iter().copied().min().unwrap_or(0);
+        let mut of_cell = Vec::new();
         for (token, &extra) in self.extra.iter().enumerate() {
-            let end = starts.get(token + 1).map_or(1 << (self.n_bits - shift), |&next| (next >> shift) as usize);
-            first.resize(end.max(first.len()).max((starts[token] >> shift) as usize + 1), token as u8);
-            debug_assert!(u32::from(extra) <= self.n_bits);
+            of_cell.resize(of_cell.len() + (1 << (extra - shift)), token as u8);
         }
-        let token = |&v: &u64| {
-            let mut token = usize::from(first[(v >> shift) as usize]);
-            while starts.get(token + 1).is_some_and(|&next| next <= v) {
-                token += 1;
-            }
-            token as u8
-        };
-        values.iter().map(token).collect()
+        values.iter().map(|&v| of_cell[(v >> shift) as usize]).collect()
     }
 
     pub fn write(&self, out: &mut Writer) {
