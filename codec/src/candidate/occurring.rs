@@ -156,7 +156,20 @@ mod tests {
                 assert_eq!(find(values.iter().copied(), most), expected);
                 assert_eq!(find_near(&narrow, most), expected);
             }
+            let mut codes: Vec<u64> = values.iter().map(|&v| (v - i64::from(min)) as u64).collect();
+            let above: Vec<i64> = expected.iter().map(|v| v - i64::from(min)).collect();
+            rank(&mut codes, &above);
+            let ranks = ranks(&narrow, &expected);
+            assert!(ranks.iter().map(|&rank| rank as u64).eq(codes));
+            assert_eq!(of_ranks(Ints::I32(ranks), &expected), Ints::I32(narrow));
         }
         assert_eq!(find_near(&[], 5), []);
+        // What a damaged stream may give.
+        let of_ranks = |ranks: &[i64], occurring: &[i64]| {
+            let all: [Ints; 2] = [ranks.iter().copied().collect(), Ints::I64(ranks.to_vec())];
+            all.map(|ranks| of_ranks(ranks, occurring))
+        };
+        assert_eq!(of_ranks(&[0, 7, -1], &[4, 9]).map(|v| [0, 1, 2].map(|i| v.get(i))), [[4, 9, 4]; 2]);
+        assert_eq!(of_ranks(&[0, 1], &[4, 1 << 40]), [Ints::I64(vec![4, 1 << 40]), Ints::I64(vec![4, 1 << 40])]);
     }
 }

@@ -390,3 +390,28 @@ fn measured_mean_square(elements: Elements<'_>, values: &[f64], specials: &Speci
     }
     sum / n.max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_divided_exactly() {
+        for step in [1u64, 3, 5, 7, 1001, 65_535, (1 << 31) - 1, (1 << 32) - 1] {
+            let half = step / 2;
+            // Next to every bound between two steps, and the largest that fit.
+            let bounds = (0..2000).map(|k| (k * step + half).min(i32::MAX as u64));
+            let distances =
+                bounds.flat_map(|d| [d.saturating_sub(1), d, d + 1]).chain([i32::MAX as u64 - 1, i32::MAX as u64]);
+            let distances = distances.filter(|&d| d <= i32::MAX as u64);
+            for offset in [0, -7, i64::from(i32::MIN), 1 << 40] {
+                let values: Vec<i64> = distances.clone().map(|d| offset + d as i64).collect();
+                let expected = distances.clone().map(|d| ((d + half) / step) as i32);
+                let max = values.iter().copied().max().unwrap();
+                let found = narrow(&values, offset, step, offset, max).unwrap();
+                assert!(found.iter().copied().eq(expected), "{step} {offset}");
+            }
+            assert_eq!(narrow(&[-2i64, i64::MAX], 0, step, -2, i64::MAX), None);
+        }
+    }
+}

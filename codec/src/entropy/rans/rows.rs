@@ -275,3 +275,45 @@ impl<'a> RowDecoder<'a> {
         self.extra.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::rans::class;
+
+    #[test]
+    fn exponents_of_floats_give_classes_and_tokens() {
+        let edges = |bits: u32| {
+            (0..bits).flat_map(|k| [1u64 << k, (1u64 << k) * 5 / 4, (1u64 << k) * 3 / 2, (1u64 << k) * 7 / 4])
+        };
+        for energy in (0..5000).chain(edges(23).flat_map(|v| v.saturating_sub(3)..v + 3)).chain([12 << 20]) {
+            assert_eq!(usize::from(class_of(energy as u32)), class(energy as u32), "{energy}");
+        }
+        for z in (0..5000).chain(edges(32).flat_map(|v| v.saturating_sub(3)..v + 3)).chain([u32::MAX.into()]) {
+            assert_eq!(usize::from(token_of(z as u32)), token(z), "{z}");
+        }
+    }
+
+    #[test]
+    fn values_at_once_are_coded_as_one_by_one() {
+        let mut seed = 9u64;
+        let mut noise = move || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed >> 33
+        };
+        for n in [1, 2, 15, 16, 17, 31, 100] {
+            let (mut at_once, mut one_by_one) = (RowEncoder::new(3 * n), RowEncoder::new(3 * n));
+            for spread in [3, 1 << 12, 1 << 31] {
+                let values: Vec<i32> = (0..n).map(|_| (noise() % spread) as i32 - (spread / 2) as i32).collect();
+                let base: Vec<Base> = (0..n).map(|_| (noise() as u32 % (8 << 20), noise() as i32 % 4 - 2)).collect();
+                let mut current = [vec![0; n], vec![0; n]];
+                at_once.row(&base, &[], &mut current[0], &mut values.iter());
+                // All are coded where classes say so, too.
+                one_by_one.row(&base, &vec![0; n], &mut current[1], &mut values.iter());
+                assert_eq!(current[0], current[1]);
+            }
+            assert!(at_once.coded == one_by_one.coded && at_once.largest == one_by_one.largest);
+            assert_eq!(at_once.finish(), one_by_one.finish(), "{n}");
+        }
+    }
+}
