@@ -19,6 +19,8 @@ pub struct Output {
 pub struct OutputFile {
     file: File,
     destination: PathBuf,
+    /// Bytes written, and how many of them the system was asked to take to the disk; nothing where nobody waits for that.
+    behind: Option<(u64, u64)>,
 }
 
 /// What an [`OutputFile`] says inside of an [`io::Error`].
@@ -42,6 +44,29 @@ impl OutputFile {
         })
     }
 
+    /// Has bytes go to the disk while those after them are made, so that [`Self::sync_all`] waits for the last only. For files
+    /// that are written from the beginning to the end.
+    pub fn write_behind(&mut self) {
+        self.behind = Some((0, 0));
+    }
+
+    /// Takes note of bytes written.
+    fn wrote(&mut self, n: usize) {
+        const AT_ONCE: u64 = 8 << 20;
+        let Some((written, begun)) = &mut self.behind else { return };
+        *written += n as u64;
+        if *written - *begun >= AT_ONCE {
+            #[cfg(target_os = "linux")]
+            {
+                use std::os::fd::AsRawFd;
+                let (start, len) = (*begun as libc::off64_t, (*written - *begun) as libc::off64_t);
+                // SAFETY: a call on a file that is open. It waits for nothing, and a refusal changes nothing.
+                unsafe { libc::sync_file_range(self.file.as_raw_fd(), start, len, libc::SYNC_FILE_RANGE_WRITE) };
+            }
+            *begun = *written;
+        }
+    }
+
     /// See [`File::sync_all`].
     pub fn sync_all(&self) -> io::Result<()> {
         self.named(self.file.sync_all())
@@ -51,6 +76,9 @@ impl OutputFile {
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.file.write(bytes);
+        if let Ok(n) = result {
+            self.wrote(n);
+        }
         self.named(result)
     }
 
@@ -92,7 +120,7 @@ impl Output {
         }
         let made = builder.tempfile_in(folder).map_err(|e| Failure::runtime(format!("cannot write into it: {e}")));
         let (file, unfinished) = made.in_file(folder)?.into_parts();
-        let file = OutputFile { file, destination: destination.to_owned() };
+        let file = OutputFile { file, destination: destination.to_owned(), behind: None };
         Ok((Self { destination: destination.to_owned(), unfinished, force }, file))
     }
 

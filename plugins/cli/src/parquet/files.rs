@@ -103,7 +103,8 @@ pub fn write_whole<T>(
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).in_file(folder)?;
     remove_unfinished(folder, path);
-    let (output, file) = Output::create(path, force)?;
+    let (output, mut file) = Output::create(path, force)?;
+    file.write_behind();
     let (file, value) = write(file)?;
     file.sync_all().in_file(path)?;
     output.commit()?;
