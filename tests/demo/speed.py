@@ -33,6 +33,16 @@ FORMATS = {".npy", ".npz", ".h5", ".parquet"}
 def geometric_mean(numbers):
     return float(np.exp(np.mean(np.log(numbers)))) if len(numbers) else float("nan")
 
+# The most memory of a process counts that of the process it was made from, which has to be small therefore.
+CHILD = """
+import os, sys, time
+start = time.perf_counter()
+nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=nowhere)
+_, status, usage = os.wait4(child, 0)
+print(os.waitstatus_to_exitcode(status), time.perf_counter() - start, usage.ru_maxrss)
+"""
+
 EVENTS = """
 import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 rows, random = 1 << 17, np.random.default_rng(1)
@@ -85,14 +95,12 @@ class Run:
 
     def baler(self, *arguments):
         """Runs the program: seconds of the clock, and the most memory it held, in bytes."""
-        start = time.perf_counter()
-        command = [self.bin / "baler", *map(str, arguments), "--quiet"]
-        child = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            raise SystemExit(f"baler {' '.join(map(str, arguments))}: exit code {child.returncode}")
-        return time.perf_counter() - start, usage.ru_maxrss * 1024
+        command = [sys.executable, "-I", "-S", "-c", CHILD, self.bin / "baler", *map(str, arguments), "--quiet"]
+        told = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
+        status, seconds, most = told.split()
+        if int(status):
+            raise SystemExit(f"baler {' '.join(map(str, arguments))}: exit code {status}")
+        return float(seconds), int(most) * 1024
 
     def bench(self, files, *flags):
         """Results of `baler bench` by set, then by codec."""
