@@ -60,7 +60,7 @@ impl OutputFile {
             {
                 use std::os::fd::AsRawFd;
                 let (start, len) = (*begun as libc::off64_t, (*written - *begun) as libc::off64_t);
-                // SAFETY: a call on a file that is open. It waits for nothing, and a refusal changes nothing.
+                // SAFETY: a call on a file that is open. A refusal changes nothing.
                 unsafe { libc::sync_file_range(self.file.as_raw_fd(), start, len, libc::SYNC_FILE_RANGE_WRITE) };
             }
             *begun = *written;
