@@ -7,6 +7,8 @@ use onnx::{Attr, Graph, random};
 
 #[path = "common/onnx.rs"]
 mod onnx;
+#[path = "common/own_process.rs"]
+mod own_process;
 
 /// Networks that together have every operator with arithmetic.
 fn networks() -> Vec<(&'static str, Vec<u8>)> {
@@ -346,27 +348,9 @@ fn wrong_lengths_are_refused() {
     }
 }
 
-/// Names the test that this process was started for.
-const CHILD: &str = "BALER_TEST_CHILD";
-
-/// Runs `body`, which is that of the test of this name, in a process of its own with another environment: the test starts
-/// itself again, and there comes here to run the body. `BALER_TEST_RUNNER` names what runs programs of another processor.
+/// Runs `body`, which is that of the test of this name, in a process of its own with another environment.
 fn in_own_process(test: &str, variable: &str, value: &std::ffi::OsStr, body: impl FnOnce()) {
-    if std::env::var_os(CHILD).is_some_and(|name| name == test) {
-        return body();
-    }
-    let runner = std::env::var("BALER_TEST_RUNNER").unwrap_or_default();
-    let this = std::env::current_exe().unwrap();
-    let mut words = runner.split_whitespace().map(std::ffi::OsStr::new).chain([this.as_os_str()]);
-    let output = std::process::Command::new(words.next().unwrap())
-        .args(words)
-        .args(["--exact", test, "--nocapture"])
-        .env(variable, value)
-        .env(CHILD, test)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    if own_process::is_child(test) { body() } else { own_process::start(test, variable, value) }
 }
 
 /// A graph our own engine cannot run.

@@ -1,30 +1,26 @@
 //! The same bytes whatever vectors the machine has.
 
+#[path = "common/own_process.rs"]
+mod own_process;
+#[allow(dead_code)]
+#[path = "common/random.rs"]
+mod random;
+
 use baler_codec::inference::SimdPath;
 use baler_codec::{Bound, Dtype, Effort, Limits, Params, Registry, decode, encode};
-use std::path::Path;
-use std::process::Command;
-
-/// Names the file that a process of one path writes what it makes into.
-const OUT: &str = "BALER_TEST_SIMD_OUT";
+use random::Rng;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn chunks_do_not_depend_on_vectors() {
-    if let Some(out) = std::env::var_os(OUT) {
-        std::fs::write(out, chunks()).unwrap();
-        return;
+    const TEST: &str = "chunks_do_not_depend_on_vectors";
+    if own_process::is_child(TEST) {
+        return std::fs::write(file_of(SimdPath::best()), chunks()).unwrap();
     }
-    let runner = std::env::var("BALER_TEST_RUNNER").unwrap_or_default();
-    let this = std::env::current_exe().unwrap();
     let of_path = |path: SimdPath| {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("simd-{path}-{}", std::process::id()));
-        let mut words = runner.split_whitespace().map(std::ffi::OsStr::new).chain([this.as_os_str()]);
-        let mut child = Command::new(words.next().unwrap());
-        child.args(words).args(["--exact", "chunks_do_not_depend_on_vectors"]);
-        let output = child.env("BALER_SIMD", path.name()).env(OUT, &out).output().unwrap();
-        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
-        let bytes = std::fs::read(&out).unwrap();
-        std::fs::remove_file(&out).unwrap();
+        own_process::start(TEST, "BALER_SIMD", path.name().as_ref());
+        let bytes = std::fs::read(file_of(path)).unwrap();
+        std::fs::remove_file(file_of(path)).unwrap();
         bytes
     };
     let paths = SimdPath::available();
@@ -35,13 +31,15 @@ fn chunks_do_not_depend_on_vectors() {
     }
 }
 
+/// What the process of a path leaves.
+fn file_of(path: SimdPath) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("simd-{path}"))
+}
+
 /// Chunks of every kind and what they decode to, one after the other.
 fn chunks() -> Vec<u8> {
-    let mut state = 1u64;
-    let mut noise = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f64 / f64::from(1 << 24) - 0.5
-    };
+    let mut rng = Rng(1);
+    let mut noise = move || rng.unit() - 0.5;
     let (nz, ny, nx) = (9, 41, 67);
     let field: Vec<f64> = (0..nz * ny * nx)
         .map(|i| {

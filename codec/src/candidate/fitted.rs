@@ -78,16 +78,14 @@ impl Prediction {
         } else {
             masked_residual(q.to_vec(), extents, &weights, specials)
         };
-        let wide = || q.iter().map(|&q| i64::from(q)).collect();
-        let residual = residual.map_or_else(
-            || {
-                masked_residual(wide(), extents, &weights, specials)
-                    .expect("64 bits hold everything")
-                    .into_iter()
-                    .collect()
-            },
-            Ints::I32,
-        );
+        let residual = match residual {
+            Some(narrow) => Ints::I32(narrow),
+            None => {
+                let wide = q.iter().map(|&q| i64::from(q)).collect();
+                let residual = masked_residual(wide, extents, &weights, specials);
+                residual.expect("64 bits hold everything").into_iter().collect()
+            }
+        };
         let bits = residual.bits_per_value() * residual.len() as f64;
         Self { weights, residual, bits, occurring: Vec::new() }
     }

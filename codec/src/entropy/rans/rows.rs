@@ -279,7 +279,6 @@ impl<'a> RowDecoder<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::rans::class;
 
     #[test]
     fn exponents_of_floats_give_classes_and_tokens() {
